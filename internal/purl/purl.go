@@ -1,0 +1,2 @@
+// Package purl turns components into identified packages.
+package purl
