@@ -1,6 +1,6 @@
 module thymus
 
-go 1.26
+go 1.26.3
 
 require (
 	github.com/CycloneDX/cyclonedx-go v0.12.0
