@@ -24,6 +24,7 @@ type Scope struct {
 type Page struct {
 	Limit int
 	After string
+	Brief bool // leave out what must be fetched row by row: paths, lines, references
 }
 
 // Counted is a total. Over tells that counting stopped there: at least N.
@@ -337,6 +338,7 @@ type AppVersion struct {
 	At          estate.Time     `json:"at"`    // when the set was first complete
 	Known       estate.Time     `json:"known"` // when it was minted
 	Members     []estate.Member `json:"members"`
+	Hidden      int             `json:"hidden,omitempty"` // members outside the asker's scope
 	Ran         []Ran           `json:"ran"`
 	Packages    int             `json:"packages"`
 	Exposures   int             `json:"exposures"` // advisories that match its packages at the time asked about
@@ -351,9 +353,11 @@ type Ran struct {
 
 // AppVersionList is one page, newest first.
 type AppVersionList struct {
-	When  When         `json:"when"`
-	Items []AppVersion `json:"items"`
-	Next  string       `json:"next,omitempty"`
+	When When `json:"when"`
+	// Pending is when a set that has not settled yet will be minted, if nothing else changes.
+	Pending estate.Time  `json:"pending,omitzero"`
+	Items   []AppVersion `json:"items"`
+	Next    string       `json:"next,omitempty"`
 }
 
 // AppDiff is what changed between two application versions.

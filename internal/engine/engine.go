@@ -1,129 +1,300 @@
-// Package engine is the main path: evidence, read, ledger, graph, subscribers.
+// Package engine is the main path; read it first:
+//
+//	evidence → unwrap, redact, detect, read → ledger → graph → subscribers
+//
+// Ingest answers when the document is durable and indexed. The ledger calls
+// apply for each commit, in order, whoever wrote it; so the graph follows the
+// change feed, and answers, transitions and the minting of application versions
+// follow the graph.
 package engine
 
 import (
 	"context"
-	"iter"
+	"errors"
 	"log/slog"
+	"sync"
+	"time"
 
 	"thymus/internal/answer"
 	"thymus/internal/estate"
 	"thymus/internal/fault"
+	"thymus/internal/graph"
 	"thymus/internal/ledger"
+	"thymus/internal/read"
 )
 
 // Options of an engine.
 type Options struct {
-	Ledger ledger.Ledger
-	Now    func() estate.Time // the clock; nil means the system's
-	Log    *slog.Logger       // nil discards
+	// Open opens the ledger; the engine closes it. onChange must be called for
+	// each committed change in the order of Seq, before its writer is answered.
+	Open    func(ctx context.Context, onChange func(estate.Change)) (ledger.Ledger, error)
+	Readers []read.Reader      // in order of detection; see package catalog
+	Now     func() estate.Time // the clock; nil means the system's
+	Log     *slog.Logger       // nil discards
 }
 
 // Engine owns the ledger and the graph. All methods may be called concurrently.
-type Engine struct{}
+type Engine struct {
+	ledger  ledger.Ledger
+	readers []read.Reader
+	now     func() estate.Time
+	log     *slog.Logger
+	hub     hub
 
-// Receipt is the answer to an ingest: nothing of it can be lost any more.
-type Receipt struct {
-	Evidence    string                   `json:"evidence"` // SHA-256, hex
-	Format      string                   `json:"format"`
-	Duplicate   bool                     `json:"duplicate,omitempty"`
-	Known       estate.Time              `json:"known"`
-	Release     string                   `json:"release,omitempty"` // "[namespace/]name@version" of an SBOM
-	Packages    int                      `json:"packages,omitempty"`
-	Unmatched   map[estate.Unmatched]int `json:"unmatched,omitempty"`
-	Deployments int                      `json:"deployments,omitempty"`
-	Verdicts    int                      `json:"verdicts,omitempty"`
-	Advisories  int                      `json:"advisories,omitempty"`
-	Signals     int                      `json:"signals,omitempty"`  // KEV and EPSS rows
-	Redacted    int                      `json:"redacted,omitempty"` // secrets overwritten before storage
-	Notes       []string                 `json:"notes,omitempty"`
-	Opened      int                      `json:"opened"` // exposures
-	Closed      int                      `json:"closed"`
+	mu      sync.RWMutex // guards graph, loading and failed
+	graph   *graph.Graph
+	loading bool // changes that commit while the graph is being loaded wait in behind
+	behind  []estate.Change
+	failed  error // a change could not be applied: the graph no longer follows
+
+	settleMu sync.Mutex
+	wake     chan struct{}
+
+	pastMu sync.Mutex
+	past   map[estate.Time]*graph.Graph // as known then; few
 }
 
-// Transition is an exposure that opened or closed.
-type Transition struct {
-	Advisory    string      `json:"advisory"`
-	Service     string      `json:"service"`
-	Domain      string      `json:"domain,omitempty"`
-	Environment string      `json:"environment"`
-	Opened      bool        `json:"opened"`
-	Reason      string      `json:"reason"`
-	At          estate.Time `json:"at"`
+// Open opens the ledger and loads the graph from it.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	e := &Engine{
+		readers: o.Readers, now: o.Now, log: o.Log, loading: true,
+		wake: make(chan struct{}, 1), past: map[estate.Time]*graph.Graph{},
+	}
+	if e.now == nil {
+		e.now = func() estate.Time { return estate.At(time.Now()) }
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	l, err := o.Open(ctx, e.apply)
+	if err != nil {
+		return nil, err
+	}
+	e.ledger = l
+	if err := e.load(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if _, err := e.Settle(ctx, false); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return e, nil
 }
 
-// Event is what subscribers are told; exactly one of the fields after Seq is set.
-type Event struct {
-	Seq        int64              `json:"seq"`
-	Transition *Transition        `json:"transition,omitempty"`
-	Ingested   *Receipt           `json:"ingested,omitempty"`
-	Minted     *answer.AppVersion `json:"minted,omitempty"`
+// load fills a new graph from the ledger and puts it in place. Changes that
+// are committed meanwhile are applied before anybody sees it.
+func (e *Engine) load(ctx context.Context) error {
+	e.mu.Lock()
+	e.loading, e.behind = true, nil
+	e.mu.Unlock()
+	g, err := e.read(ctx, estate.Forever, e.now)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var seq int64
+	g.View(func(v *graph.View) { seq = v.Seq() })
+	for i := range e.behind {
+		if e.behind[i].Seq > seq {
+			e.behind[i].Advisories = append(e.behind[i].Advisories, e.needed(ctx, g, &e.behind[i])...)
+			g.Apply(&e.behind[i])
+		}
+	}
+	e.graph, e.loading, e.behind, e.failed = g, false, nil, nil
+	return nil
 }
 
-// RecordsReport says what became of a batch of advisory records.
-type RecordsReport struct {
-	Read, Changed, Refused int
-	Refusals               []string // at most 20
-	Opened, Closed         int
+// read loads the estate as known at a time.
+func (e *Engine) read(ctx context.Context, known estate.Time, now func() estate.Time) (*graph.Graph, error) {
+	g := graph.New(now)
+	err := e.ledger.Load(ctx, known, func(c estate.Change) error {
+		g.Load(&c)
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.Join()
+	return g, nil
 }
 
-var errSkeleton = fault.New(fault.Unavailable, "not built yet")
-
-// Open loads the graph from the ledger.
-func Open(ctx context.Context, o Options) (*Engine, error) { return nil, errSkeleton }
-
-// Ingest runs the main path for one document: unwrap, redact, detect, read,
-// store, apply. It returns when the document is durable and indexed.
-func (e *Engine) Ingest(ctx context.Context, body []byte, c estate.Claim) (*Receipt, error) {
-	return nil, errSkeleton
+// needed fetches the advisories of package names that a change brings into use.
+func (e *Engine) needed(ctx context.Context, g *graph.Graph, c *estate.Change) []estate.AdvisoryRow {
+	names := g.UnknownNames(c.Packages)
+	if len(names) == 0 {
+		return nil
+	}
+	rows, err := e.ledger.Advisories(ctx, names, estate.Forever)
+	if err != nil {
+		// The change is durable and cannot be refused any more. Not knowing the
+		// advisories of its packages would look like safety: stop answering.
+		e.failed = fault.New(fault.Internal, "advisories of new packages: %w", err)
+		return nil
+	}
+	return rows
 }
 
-// IngestRecords stores OSV records in bulk: raw JSON documents.
-func (e *Engine) IngestRecords(ctx context.Context, source string, records iter.Seq2[[]byte, error]) (*RecordsReport, error) {
-	return nil, errSkeleton
+// apply takes a committed change into the graph. The ledger calls it in order.
+func (e *Engine) apply(c estate.Change) {
+	e.mu.Lock()
+	if e.loading {
+		e.behind = append(e.behind, c)
+		e.mu.Unlock()
+		return
+	}
+	c.Advisories = append(c.Advisories, e.needed(context.Background(), e.graph, &c)...)
+	transitions, told := e.graph.Apply(&c)
+	e.mu.Unlock()
+
+	e.pastMu.Lock()
+	clear(e.past)
+	e.pastMu.Unlock()
+	e.hub.publish(c.Seq, e.now(), transitions, told)
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
 }
 
-// Decide stores a verdict made by a person, as evidence.
-func (e *Engine) Decide(ctx context.Context, v estate.Verdict, source string) (*Receipt, error) {
-	return nil, errSkeleton
+// current returns the graph, or why it can't be trusted.
+func (e *Engine) current() (*graph.Graph, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.failed != nil {
+		return nil, fault.New(fault.Unavailable, "the graph no longer follows the ledger; restart, or run rebuild: %w", e.failed)
+	}
+	return e.graph, nil
 }
+
+// pastGraphs is how many graphs of past knowledge are kept.
+const pastGraphs = 2
 
 // Asker answers questions about the estate as known at that time; zero means
 // now. Past knowledge is read from the ledger, which may take a second.
 func (e *Engine) Asker(ctx context.Context, known estate.Time) (*answer.Asker, error) {
-	return nil, errSkeleton
+	if known == 0 || known >= e.now() {
+		g, err := e.current()
+		if err != nil {
+			return nil, err
+		}
+		return &answer.Asker{Graph: g, Details: details{e, estate.Forever}, Now: e.now}, nil
+	}
+	e.pastMu.Lock()
+	defer e.pastMu.Unlock()
+	g, ok := e.past[known]
+	if !ok {
+		var err error
+		if g, err = e.read(ctx, known, func() estate.Time { return known }); err != nil {
+			return nil, err
+		}
+		if len(e.past) >= pastGraphs {
+			clear(e.past)
+		}
+		e.past[known] = g
+	}
+	return &answer.Asker{Graph: g, Details: details{e, known}, Now: func() estate.Time { return known }, Known: known}, nil
 }
 
-// EcosystemsInUse returns, by OSV's name without suffix, how many package versions of each are in use.
-func (e *Engine) EcosystemsInUse() map[string]int { return nil }
-
-// Subscribe delivers events until ctx ends. A subscriber that falls behind by
-// more than 1,024 events loses the oldest and gets one with Seq of the gap's end.
-func (e *Engine) Subscribe(ctx context.Context) <-chan Event { return nil }
+// EcosystemsInUse returns, by OSV's name without suffix, how many package
+// versions of each are in use.
+func (e *Engine) EcosystemsInUse() map[string]int {
+	var out map[string]int
+	e.mu.RLock()
+	g := e.graph
+	e.mu.RUnlock()
+	g.View(func(v *graph.View) { out = v.EcosystemUse() })
+	return out
+}
 
 // Ledger gives access to stored values, evidence and retention.
-func (e *Engine) Ledger() ledger.Ledger { return nil }
+func (e *Engine) Ledger() ledger.Ledger { return e.ledger }
 
-// Rebuild reads all evidence again and replaces the graph.
-func (e *Engine) Rebuild(ctx context.Context) error { return errSkeleton }
+// Now is the engine's clock.
+func (e *Engine) Now() estate.Time { return e.now() }
 
 // Settle mints the application versions that are due at the engine's clock and
-// returns when the next one may be due (zero: none pending). The engine calls
-// it by itself while Run runs; tests call it after moving their clock.
-func (e *Engine) Settle(ctx context.Context) (next estate.Time, err error) { return 0, errSkeleton }
+// returns when the next one may be due (zero: none pending). With force, sets
+// that still wait for quiet count as due. Run calls it by itself.
+func (e *Engine) Settle(ctx context.Context, force bool) (next estate.Time, err error) {
+	e.settleMu.Lock()
+	defer e.settleMu.Unlock()
+	g, err := e.current()
+	if err != nil {
+		return 0, err
+	}
+	due, next := g.Settle(e.now(), force)
+	if len(due) == 0 {
+		return next, nil
+	}
+	c, err := e.ledger.AppendVersions(ctx, due)
+	if err != nil {
+		g.Redirty()
+		return next, err
+	}
+	for i := range c.AppVersions {
+		e.hub.minted(c.Seq, c.AppVersions[i])
+	}
+	return next, nil
+}
 
-// Run does the work in the background (minting) until ctx ends.
-func (e *Engine) Run(ctx context.Context) error { return errSkeleton }
+// Run mints application versions when they are due, until ctx ends.
+func (e *Engine) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.wake:
+		case <-timer.C:
+		}
+		next, err := e.Settle(ctx, false)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		if next != 0 {
+			timer.Reset(max(next.Sub(e.now()), 100*time.Millisecond))
+		}
+	}
+}
 
-// Stats of a running engine, for /metrics and the bench.
-type Stats struct {
-	Services, Releases, Packages, Deployments, Environments, Advisories, Verdicts, Applications int
-	Edges                                                                                       int64
-	Seq                                                                                         int64
+// Rebuild reads all evidence again and replaces the graph.
+func (e *Engine) Rebuild(ctx context.Context) error {
+	err := e.ledger.Rebuild(ctx, func(r ledger.Replayed) ([]ledger.Fact, error) {
+		facts, _, err := e.facts(ctx, r.Evidence.Body, r.Claim, r.Known)
+		return facts, err
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.load(ctx); err != nil {
+		return err
+	}
+	_, err = e.Settle(ctx, false)
+	return err
 }
 
 // Stats counts what the graph holds.
-func (e *Engine) Stats() Stats { return Stats{} }
+func (e *Engine) Stats() Stats {
+	e.mu.RLock()
+	g := e.graph
+	e.mu.RUnlock()
+	var s Stats
+	g.View(func(v *graph.View) { s = Stats{Counts: v.Counts(), Seq: v.Seq()} })
+	return s
+}
 
-// Close stops and closes the ledger.
-func (e *Engine) Close() error { return errSkeleton }
+// Stats of a running engine, for metrics and benchmarks.
+type Stats struct {
+	graph.Counts
+	Seq int64
+}
+
+// Close waits for running writes and closes the ledger.
+func (e *Engine) Close() error {
+	e.hub.close()
+	return e.ledger.Close()
+}

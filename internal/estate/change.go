@@ -126,7 +126,7 @@ type VerdictRow struct {
 type AdvisoryRow struct {
 	Advisory
 	Known    Time // when this revision became known
-	First    Time // when the record first became known
+	Since    Time // when what it says is affected became known, by this or an earlier revision
 	Revision int  // 1 for the first
 	Source   string
 }
@@ -168,7 +168,8 @@ type Change struct {
 	Events       []EventRow
 	Artifacts    []ArtifactRow
 	Verdicts     []VerdictRow
-	Advisories   []AdvisoryRow
+	Advisories   []AdvisoryRow // of packages in use
+	Records      int           // advisory records stored, in use or not
 	Exploited    []Exploited
 	Likelihoods  []Likelihood
 	Descriptions []DescriptionRow

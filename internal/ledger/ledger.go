@@ -9,6 +9,7 @@ package ledger
 
 import (
 	"context"
+	"iter"
 
 	"thymus/internal/estate"
 )
@@ -133,6 +134,14 @@ type Ledger interface {
 
 	// Record returns the newest revision by known of one advisory record, with Raw; fault.NotFound when there is none.
 	Record(ctx context.Context, id string, known estate.Time) (estate.AdvisoryRow, error)
+
+	// Named returns the newest revision by known of every record that carries the
+	// id as its own, as an alias, or in related or upstream, ordered by id.
+	Named(ctx context.Context, id string, known estate.Time) ([]estate.AdvisoryRow, error)
+
+	// Records yields the newest revision of every record that names a package of
+	// the ecosystem (without suffix), as received.
+	Records(ctx context.Context, ecosystem string) iter.Seq2[[]byte, error]
 
 	// Evidence returns a stored document; fault.NotFound when there is none,
 	// or when retention has dropped its body.

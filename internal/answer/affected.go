@@ -1,0 +1,820 @@
+package answer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+
+	"thymus/internal/estate"
+	"thymus/internal/fault"
+	"thymus/internal/graph"
+	"thymus/internal/purl"
+	"thymus/internal/version"
+)
+
+// suspect is what an Affected question asks about.
+type suspect struct {
+	query  string
+	groups []graph.GroupID     // of an advisory id
+	pkgs   []estate.PackageID  // of a package query, or all that the groups match
+	name   *estate.PackageName // of a package query
+}
+
+// Affected answers: an advisory is out, or a package is suspect; are we hit?
+// query is any advisory id, or a purl with an optional version or range after @.
+// With p.Brief, paths, lines and references are left out.
+func (a *Asker) Affected(ctx context.Context, s Scope, w When, query string, p Page) (*Affected, error) {
+	w = a.when(w)
+	query = strings.TrimSpace(query)
+	if query == "" {
+		return nil, fault.New(fault.Usage, "affected: say which advisory (CVE-…, GHSA-…) or package (pkg:type/name[@version or range])")
+	}
+	out := &Affected{When: w, Query: query, Advisories: []Advisory{}, Fixes: []Fix{}, Environments: []EnvHit{}, Applications: []AppHit{}, Releases: []ReleaseHit{}}
+	stored, err := a.Details.Stored(ctx)
+	if err != nil {
+		return nil, err
+	}
+	named, err := a.named(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	var pages []pending
+	a.Graph.View(func(v *graph.View) {
+		var sus suspect
+		if sus, err = a.suspect(v, query, w.At); err != nil {
+			return
+		}
+		im := v.Impact(sus.groups, sus.pkgs, w.At)
+		a.summarise(v, s, w, out, sus, im)
+		pages, err = a.releasePage(v, s, w, out, sus, im, p)
+		if err != nil {
+			return
+		}
+		a.related(v, w, out, query, named)
+		a.gaps(v, s, w, out, stored)
+	})
+	if err != nil {
+		return nil, err
+	}
+	known := len(out.Advisories) > 0 || len(named) > 0 || strings.HasPrefix(query, "pkg:")
+	if len(out.Advisories) == 0 {
+		out.Advisories = append(out.Advisories, ownRecords(query, named)...)
+	}
+	out.state(known)
+	if !p.Brief {
+		if err := a.explain(ctx, out, pages); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// named returns stored records that carry the id in any place, in use or not.
+func (a *Asker) named(ctx context.Context, query string) ([]estate.AdvisoryRow, error) {
+	if strings.HasPrefix(query, "pkg:") {
+		return nil, nil
+	}
+	return a.Details.Named(ctx, canonicalID(query))
+}
+
+// canonicalID brings an advisory id to its database's spelling.
+func canonicalID(id string) string {
+	up := strings.ToUpper(id)
+	switch {
+	case strings.HasPrefix(up, "GHSA-"):
+		return "GHSA-" + strings.ToLower(id[5:])
+	case strings.HasPrefix(up, "CVE-"), strings.HasPrefix(up, "GO-"), strings.HasPrefix(up, "MAL-"), strings.HasPrefix(up, "PYSEC-"),
+		strings.HasPrefix(up, "DSA-"), strings.HasPrefix(up, "DLA-"), strings.HasPrefix(up, "RUSTSEC-"):
+		return up
+	}
+	return id
+}
+
+func (a *Asker) suspect(v *graph.View, query string, t estate.Time) (suspect, error) {
+	if !strings.HasPrefix(query, "pkg:") {
+		return suspect{query: query, groups: v.GroupsNamed(canonicalID(query))}, nil
+	}
+	name, eco, rng, err := purl.Query(query)
+	if err != nil {
+		return suspect{}, fault.New(fault.Usage, "affected: %w", err)
+	}
+	name = graph.FoldedName(eco, name.Name)
+	sus := suspect{query: query, name: &name}
+	var ivs []version.Interval
+	exact := ""
+	if rng != "" {
+		if strings.ContainsAny(rng, "<>=|,*") || strings.HasPrefix(rng, "vers:") {
+			if ivs, err = version.ParseRange(eco, rng); err != nil {
+				return suspect{}, fault.New(fault.Usage, "affected: range %q: %w", rng, err)
+			}
+		} else {
+			exact = rng
+			ivs = []version.Interval{{From: rng, To: rng, Closed: true}}
+		}
+	}
+	ids, ecos := v.NameVersions(name)
+	for i, id := range ids {
+		if eco.Release != "" && ecos[i].Release != eco.Release {
+			continue
+		}
+		if rng == "" || v.InRange(id, name, ivs, exact) {
+			sus.pkgs = append(sus.pkgs, id)
+		}
+	}
+	sort.Slice(sus.pkgs, func(i, j int) bool { return sus.pkgs[i] < sus.pkgs[j] })
+	return sus, nil
+}
+
+// summarise fills the counts, environments, applications and fixes.
+func (a *Asker) summarise(v *graph.View, s Scope, w When, out *Affected, sus suspect, im graph.Impact) {
+	for _, id := range sus.groups {
+		out.Advisories = append(out.Advisories, advisory(v, id))
+	}
+	out.Counts = AffectedCounts{Releases: len(im.Releases), Running: im.Running, Exposures: len(im.Open), Suppressed: len(im.Suppressed)}
+	services := make(map[graph.ServiceID]int, 64)
+	envs := make([]int, v.Envs())
+	apps := make([]int, v.Apps())
+	for _, slot := range im.Open {
+		sl := v.Slot(slot)
+		services[sl.Service]++
+		envs[sl.Env]++
+		for _, app := range v.Service(sl.Service).Apps {
+			apps[app]++
+		}
+		if !s.sees(v, sl.Service) {
+			out.Counts.Hidden++
+		}
+	}
+	out.Counts.Services = len(services)
+	for e, n := range envs {
+		if n > 0 {
+			env := v.Env(graph.EnvID(e))
+			out.Environments = append(out.Environments, EnvHit{Name: env.Name, Tier: env.Tier, Exposures: n})
+		}
+	}
+	sort.Slice(out.Environments, func(i, j int) bool {
+		x, y := out.Environments[i], out.Environments[j]
+		if tx, ty := tierRank(x.Tier), tierRank(y.Tier); tx != ty {
+			return tx < ty
+		}
+		return x.Name < y.Name
+	})
+	out.Counts.Environments = len(out.Environments)
+	for id, n := range apps {
+		if n == 0 {
+			continue
+		}
+		out.Counts.Applications++
+		if seesApp(v, s, graph.AppID(id)) && len(out.Applications) < 500 {
+			out.Applications = append(out.Applications, appHit(v, s, w, graph.AppID(id), n, services))
+		}
+	}
+	sort.Slice(out.Applications, func(i, j int) bool {
+		x, y := out.Applications[i], out.Applications[j]
+		if x.Exposures != y.Exposures {
+			return x.Exposures > y.Exposures
+		}
+		return x.Name < y.Name
+	})
+	seen := map[int64]bool{}
+	for _, slot := range im.Suppressed {
+		sl := v.Slot(slot)
+		if len(out.Suppressed) >= 20 || !s.sees(v, sl.Service) {
+			continue
+		}
+		v.RunningAt(slot, w.At, func(iv *graph.Interval) {
+			for _, id := range sus.groups {
+				for _, p := range v.PackagesOf(iv.Release, v.PackagesAt(id, w.At)) {
+					if row := v.Decision(id, slot, iv.Release, p, w.At); row != nil && !seen[row.ID] {
+						seen[row.ID] = true
+						out.Suppressed = append(out.Suppressed, *decision(row))
+					}
+				}
+			}
+		})
+	}
+}
+
+func tierRank(tier string) int {
+	switch tier {
+	case "production":
+		return 0
+	case "staging":
+		return 1
+	case "test":
+		return 2
+	case "development":
+		return 3
+	}
+	return 4
+}
+
+func appHit(v *graph.View, s Scope, w When, id graph.AppID, n int, hit map[graph.ServiceID]int) AppHit {
+	app := v.App(id)
+	out := AppHit{Name: app.Name, Title: app.Spec.Title, Exposures: n, Services: []string{}, Versions: []AppAtEnv{}}
+	for _, m := range app.Members {
+		if hit[m] > 0 && s.sees(v, m) {
+			out.Services = append(out.Services, v.Service(m).FullName())
+		}
+	}
+	return out
+}
+
+// runningVersions returns the application version that ran in each environment at t.
+func runningVersions(v *graph.View, id graph.AppID, t estate.Time) []AppAtEnv {
+	numbers := map[string]int{}
+	for _, m := range v.Minted(id) {
+		numbers[m.Hash] = m.Number
+	}
+	out := []AppAtEnv{}
+	if len(numbers) == 0 {
+		return out
+	}
+	for e := range v.Envs() {
+		var hash string
+		for _, st := range v.Timeline(id, graph.EnvID(e)) {
+			if st.At <= t {
+				hash = st.Hash
+			}
+		}
+		if n := numbers[hash]; n > 0 {
+			out = append(out, AppAtEnv{Environment: v.Env(graph.EnvID(e)).Name, Number: n})
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Environment < out[j].Environment })
+	return out
+}
+
+// pending is a release of the page that waits for its details.
+type pending struct {
+	hit  int // index into Affected.Releases
+	pkgs []pendingPkg
+}
+
+type pendingPkg struct {
+	id   estate.PackageID
+	bill graph.Bill
+	key  string
+}
+
+// releaseKey orders the releases of the page: running ones first, then by
+// service and release in the order in which they became known.
+type releaseCursor struct {
+	Running bool   `json:"r"`
+	Service string `json:"s"`
+	Version string `json:"v"`
+}
+
+func releaseOrder(running bool, s graph.ServiceID, r graph.ReleaseID) uint64 {
+	k := uint64(uint32(s))<<32>>1 | uint64(uint32(r))
+	if !running {
+		k |= 1 << 63
+	}
+	return k
+}
+
+// releasePage selects one page of releases without sorting all of them.
+func (a *Asker) releasePage(v *graph.View, s Scope, w When, out *Affected, sus suspect, im graph.Impact, p Page) ([]pending, error) {
+	var after uint64
+	if p.After != "" {
+		var c releaseCursor
+		if err := readCursor(p.After, &c); err != nil {
+			return nil, err
+		}
+		svc, _, _ := v.FindService(c.Service)
+		if svc < 0 {
+			return nil, fault.New(fault.Invalid, "page: the cursor names a service that is gone; start again")
+		}
+		rel := v.FindRelease(svc, c.Version)
+		after = releaseOrder(c.Running, svc, max(rel, 0))
+	}
+	limit := p.limit()
+	top := make([]uint64, 0, limit+1) // a max-heap of the smallest keys
+	byKey := make(map[uint64]graph.Hit, limit+1)
+	for _, h := range im.Releases {
+		svc := v.Release(h.Release).Service
+		k := releaseOrder(h.Running, svc, h.Release)
+		if k <= after && p.After != "" || len(top) > limit && k > top[0] || s.Limited && !s.sees(v, svc) {
+			continue
+		}
+		top = pushHeap(top, k)
+		byKey[k] = h
+		if len(top) > limit+1 {
+			delete(byKey, top[0])
+			top = popHeap(top)
+		}
+	}
+	sort.Slice(top, func(i, j int) bool { return top[i] < top[j] })
+	more := len(top) > limit
+	if more {
+		top = top[:limit]
+	}
+	matched := make([][]estate.PackageID, len(sus.groups))
+	all := append([]estate.PackageID(nil), sus.pkgs...)
+	for i, id := range sus.groups {
+		matched[i] = v.PackagesAt(id, w.At)
+		all = append(all, matched[i]...)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i] < all[j] })
+	var pages []pending
+	fixes := map[string]*Fix{}
+	type fixed struct {
+		to    string
+		major bool
+	}
+	cache := map[estate.PackageID]fixed{}
+	for _, k := range top {
+		h := byKey[k]
+		r := v.Release(h.Release)
+		svc := v.Service(r.Service)
+		hit := ReleaseHit{Service: svc.FullName(), Version: r.Version, Domain: svc.Spec.Domain, Team: v.TeamOf(r.Service), Deployments: []RunsIn{}, Applications: []string{}}
+		for _, app := range svc.Apps {
+			if seesApp(v, s, app) {
+				hit.Applications = append(hit.Applications, v.App(app).Name)
+			}
+		}
+		pg := pending{hit: len(out.Releases)}
+		var last estate.PackageID
+		for _, id := range v.PackagesOf(h.Release, all) {
+			if id == last {
+				continue
+			}
+			last = id
+			pkg := v.Pkg(id)
+			ph := PackageHit{Name: pkg.Name, Version: pkg.Version, Purl: pkg.Key, Why: []Why{}}
+			f, ok := cache[id]
+			if !ok && len(sus.groups) > 0 {
+				f.to, f.major, _ = v.Fix(sus.groups, id)
+				cache[id] = f
+			}
+			ph.Fix, ph.Major = f.to, f.major
+			bill, _ := v.BillWith(h.Release, id)
+			for i, g := range sus.groups {
+				if !containsID(matched[i], id) {
+					continue
+				}
+				for _, y := range v.Why(g, id, w.At) {
+					ph.Why = append(ph.Why, Why{Record: y.Record, Revision: y.Revision, Range: y.Range,
+						Compared: fmt.Sprintf("%s %s %s", y.Eco, y.Name, y.Version), Evidence: bill.Evidence, Format: bill.Format, Source: bill.Source})
+				}
+			}
+			if len(sus.groups) == 0 {
+				ph.Why = append(ph.Why, Why{Record: "", Range: "asked for", Compared: pkg.Name + " " + pkg.Version, Evidence: bill.Evidence, Format: bill.Format, Source: bill.Source})
+			}
+			pg.pkgs = append(pg.pkgs, pendingPkg{id, bill, pkg.Key})
+			hit.Packages = append(hit.Packages, ph)
+			addFix(v, fixes, id, ph)
+		}
+		for _, slot := range r.Slots {
+			v.RunningAt(slot, w.At, func(iv *graph.Interval) {
+				if iv.Release == h.Release {
+					hit.Deployments = append(hit.Deployments, a.runsIn(v, w, sus, slot, iv))
+				}
+			})
+		}
+		sort.Slice(hit.Deployments, func(i, j int) bool { return hit.Deployments[i].Environment < hit.Deployments[j].Environment })
+		out.Releases = append(out.Releases, hit)
+		pages = append(pages, pg)
+	}
+	for _, k := range sortedKeys(fixes) {
+		out.Fixes = append(out.Fixes, *fixes[k])
+	}
+	sort.SliceStable(out.Fixes, func(i, j int) bool { return out.Fixes[i].Releases > out.Fixes[j].Releases })
+	if more {
+		h := byKey[top[limit-1]]
+		r := v.Release(h.Release)
+		out.Next = cursor(releaseCursor{h.Running, v.Service(r.Service).FullName(), r.Version})
+	}
+	for i := range out.Applications {
+		if i >= limit {
+			break
+		}
+		app := &out.Applications[i]
+		id, _ := v.FindApp(app.Name)
+		hitEnv := map[string]bool{}
+		members := map[graph.ServiceID]bool{}
+		for _, m := range v.App(id).Members {
+			members[m] = true
+		}
+		if !p.Brief {
+			for _, slot := range im.Open {
+				if sl := v.Slot(slot); members[sl.Service] {
+					hitEnv[v.Env(sl.Env).Name] = true
+				}
+			}
+			app.Versions = runningVersions(v, id, w.At)
+			for k := range app.Versions {
+				app.Versions[k].Affected = hitEnv[app.Versions[k].Environment]
+			}
+		}
+	}
+	return pages, nil
+}
+
+func addFix(v *graph.View, fixes map[string]*Fix, id estate.PackageID, ph PackageHit) {
+	base, _, _ := strings.Cut(ph.Purl, "@")
+	if strings.HasPrefix(ph.Purl, "pkg:npm/%40") || strings.HasPrefix(ph.Purl, "pkg:npm/@") {
+		if i := strings.LastIndex(ph.Purl, "@"); i > 8 {
+			base = ph.Purl[:i]
+		}
+	}
+	key := base + "\x00" + ph.Fix
+	f := fixes[key]
+	if f == nil {
+		_, _, display := v.PackageName(id)
+		f = &Fix{Package: display, Purl: base, To: ph.Fix, From: []string{}}
+		fixes[key] = f
+	}
+	f.Major = f.Major || ph.Major
+	f.Releases++
+	for _, have := range f.From {
+		if have == ph.Version {
+			return
+		}
+	}
+	f.From = append(f.From, ph.Version)
+}
+
+// runsIn tells since when a release is exposed in a slot.
+func (a *Asker) runsIn(v *graph.View, w When, sus suspect, slot graph.SlotID, iv *graph.Interval) RunsIn {
+	out := RunsIn{Environment: v.Env(v.Slot(slot).Env).Name, Since: iv.From, Source: iv.Source}
+	if iv.To != estate.Forever {
+		out.Until = iv.To
+	}
+	for _, id := range sus.groups {
+		ps := v.PackagesOf(iv.Release, v.PackagesAt(id, w.At))
+		if len(ps) == 0 {
+			continue
+		}
+		open := false
+		for _, e := range v.Exposures(id, slot) {
+			if e.Opened <= w.At && w.At < e.Closed && (out.Exposed == 0 || e.Opened < out.Exposed) {
+				out.Exposed, out.Detected, out.Reason, open = e.Opened, e.Detected, e.OpenedBy, true
+			}
+		}
+		if !open {
+			if row := v.Decision(id, slot, iv.Release, ps[0], w.At); row != nil {
+				out.Closed = decision(row)
+			}
+		}
+	}
+	if out.Exposed != 0 {
+		out.Closed = nil
+	}
+	return out
+}
+
+// related lists the records that name the query in related or upstream only.
+func (a *Asker) related(v *graph.View, w When, out *Affected, query string, named []estate.AdvisoryRow) {
+	id := canonicalID(query)
+	seen := map[string]bool{}
+	for _, g := range v.GroupsCiting(id) {
+		r := Related{Advisory: advisory(v, g), By: "related"}
+		for _, rec := range v.Records(g) {
+			seen[rec.ID] = true
+			for _, up := range rec.Upstream {
+				if up == id {
+					r.By = "upstream"
+				}
+			}
+		}
+		im := v.Impact([]graph.GroupID{g}, nil, w.At)
+		r.Releases, r.Running = len(im.Releases), im.Running
+		out.Related = append(out.Related, r)
+	}
+	for i := range named {
+		row := &named[i]
+		if seen[row.ID] || isAlias(row, id) {
+			continue
+		}
+		sev, score, vector := version.Score(row.Scores, row.Graded, row.ID)
+		r := Related{By: "related", Advisory: Advisory{ID: row.ID, Aliases: row.Aliases, Summary: row.Summary, Severity: sev, Score: score,
+			Vector: vector, Published: row.Published, Modified: row.Modified, Withdrawn: row.Withdrawn, Known: row.Since, Revision: row.Revision}}
+		if r.Aliases == nil {
+			r.Aliases = []string{}
+		}
+		for _, up := range row.Upstream {
+			if up == id {
+				r.By = "upstream"
+			}
+		}
+		out.Related = append(out.Related, r)
+	}
+}
+
+func isAlias(row *estate.AdvisoryRow, id string) bool {
+	if row.ID == id {
+		return true
+	}
+	for _, a := range row.Aliases {
+		if a == id {
+			return true
+		}
+	}
+	return false
+}
+
+// ownRecords renders stored records of packages that nobody uses.
+func ownRecords(query string, named []estate.AdvisoryRow) []Advisory {
+	id := canonicalID(query)
+	var out []Advisory
+	for i := range named {
+		row := &named[i]
+		if !isAlias(row, id) {
+			continue
+		}
+		sev, score, vector := version.Score(row.Scores, row.Graded, row.ID)
+		ad := Advisory{ID: row.ID, Aliases: row.Aliases, Summary: row.Summary, Severity: sev, Score: score, Vector: vector,
+			Published: row.Published, Modified: row.Modified, Withdrawn: row.Withdrawn, Known: row.Since, Revision: row.Revision}
+		if ad.Aliases == nil {
+			ad.Aliases = []string{}
+		}
+		out = append(out, ad)
+	}
+	return out
+}
+
+// gaps says what the answer would need and does not have.
+func (a *Asker) gaps(v *graph.View, s Scope, w When, out *Affected, stored map[string]graph.Stored) {
+	use := v.EcosystemUse()
+	for _, eco := range sortedKeys(use) {
+		if stored[eco].Records == 0 {
+			out.NotAssessed = append(out.NotAssessed, Gap{Kind: "feed", What: eco, Count: use[eco],
+				Remedy: "thymus feed update, or thymus feed import of a bundle with " + eco})
+		}
+	}
+	bare := 0
+	var examples []string
+	for i := range v.Slots() {
+		sl := v.Slot(graph.SlotID(i))
+		v.RunningAt(graph.SlotID(i), w.At, func(iv *graph.Interval) {
+			r := v.Release(iv.Release)
+			if r.HasSBOM() {
+				return
+			}
+			bare++
+			if len(examples) < 5 && s.sees(v, sl.Service) {
+				examples = append(examples, v.Service(sl.Service).FullName()+"@"+r.Version+" in "+v.Env(sl.Env).Name)
+			}
+		})
+	}
+	if bare > 0 {
+		out.NotAssessed = append(out.NotAssessed, Gap{Kind: "sbom", What: "deployments without an SBOM", Count: bare,
+			Remedy: "thymus push --service NAME --version VERSION SBOM", Examples: examples})
+	}
+}
+
+// state decides the state and words the verdict sentence.
+func (out *Affected) state(known bool) {
+	c := out.Counts
+	id := out.Query
+	if len(out.Advisories) > 0 && !strings.HasPrefix(out.Query, "pkg:") {
+		id = out.Advisories[0].ID
+	}
+	missing := ""
+	for _, g := range out.NotAssessed {
+		if missing != "" {
+			missing += ", and "
+		}
+		switch g.Kind {
+		case "feed":
+			missing += "there is no feed for " + plural(g.Count, g.What+" package")
+		default:
+			missing += plural(g.Count, "deployment") + " without an SBOM"
+		}
+	}
+	switch {
+	case c.Exposures > 0:
+		out.State = StateAffected
+		out.Verdict = fmt.Sprintf("Affected by %s: %s of %s %s in %s", id, plural(c.Running, "release"), plural(c.Services, "service"),
+			runVerb(c.Running), plural(c.Environments, "environment"))
+		if c.Applications > 0 {
+			out.Verdict += ", in " + plural(c.Applications, "application")
+		}
+		out.Verdict += "."
+		switch fixable, n := fixes(out.Fixes); {
+		case n == 0:
+		case fixable == n:
+			f := out.Fixes[0]
+			out.Verdict += fmt.Sprintf(" Fix: %s %s", f.Package, f.To)
+			if n > 1 {
+				out.Verdict += fmt.Sprintf(" and %s more", plural(n-1, "change"))
+			}
+			out.Verdict += "."
+		case fixable == 0:
+			out.Verdict += " No fix is known."
+		default:
+			out.Verdict += fmt.Sprintf(" A fix is known for %d of %s.", fixable, plural(n, "package"))
+		}
+		if c.Suppressed > 0 {
+			out.Verdict += fmt.Sprintf(" %s closed by a verdict.", plural(c.Suppressed, "exposure"))
+		}
+		if missing != "" {
+			out.Verdict += " Not assessed: " + missing + "."
+		}
+	case !known:
+		out.State = StateNotAssessed
+		out.Verdict = fmt.Sprintf("Not assessed: no stored advisory carries the id %s.", id)
+		out.NotAssessed = append(out.NotAssessed, Gap{Kind: "advisory", What: id, Count: 1, Remedy: "thymus feed update, or thymus feed import"})
+	case c.Suppressed > 0:
+		out.State = StateClosed
+		out.Verdict = fmt.Sprintf("Not affected by %s: %s closed by a verdict.", id, plural(c.Suppressed, "exposure"))
+	case missing != "":
+		out.State = StateNotAssessed
+		out.Verdict = fmt.Sprintf("Not assessed in full: no release that was assessed and runs has %s, but %s.", id, missing)
+	case c.Releases > 0:
+		out.State = StateNotRunning
+		out.Verdict = fmt.Sprintf("Not affected by %s now: %s %s it, and none of them runs.", id, plural(c.Releases, "release"), haveVerb(c.Releases))
+	default:
+		out.State = StateNotAffected
+		out.Verdict = fmt.Sprintf("Not affected by %s: no release contains an affected package.", id)
+		if len(out.Advisories) > 0 && out.Advisories[0].Withdrawn != 0 {
+			out.Verdict = fmt.Sprintf("Not affected by %s: it was withdrawn on %s.", id, out.Advisories[0].Withdrawn.String()[:10])
+		}
+	}
+}
+
+func runVerb(n int) string {
+	if n == 1 {
+		return "runs"
+	}
+	return "run"
+}
+
+func haveVerb(n int) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
+}
+
+func fixes(fs []Fix) (fixable, n int) {
+	for _, f := range fs {
+		if f.To != "" {
+			fixable++
+		}
+	}
+	return fixable, len(fs)
+}
+
+func containsID(ids []estate.PackageID, id estate.PackageID) bool {
+	i := sort.Search(len(ids), func(i int) bool { return ids[i] >= id })
+	return i < len(ids) && ids[i] == id
+}
+
+// explain fetches paths and lines for the page.
+func (a *Asker) explain(ctx context.Context, out *Affected, pages []pending) error {
+	lines := map[string]*lineFinder{}
+	keys := a.packageKeys()
+	for _, pg := range pages {
+		hit := &out.Releases[pg.hit]
+		for i := range pg.pkgs {
+			p, ph := &pg.pkgs[i], &hit.Packages[i]
+			if p.bill.ID == 0 {
+				continue
+			}
+			shape, err := a.Details.Shape(ctx, p.bill.ID)
+			if err != nil {
+				return fmt.Errorf("dependency graph of %s@%s: %w", hit.Service, hit.Version, err)
+			}
+			path, direct := pathTo(shape, p.id)
+			ph.Direct = direct
+			for _, id := range path {
+				ph.Path = append(ph.Path, keys(id))
+			}
+			if direct != nil && !*direct && len(path) > 1 {
+				ph.Via = ph.Path[0]
+			}
+			lf := lines[p.bill.Evidence]
+			if lf == nil {
+				doc, err := a.Details.Document(ctx, p.bill.Evidence)
+				if err != nil && fault.Of(err) != fault.NotFound { // retention may have dropped the body
+					return fmt.Errorf("SBOM of %s@%s: %w", hit.Service, hit.Version, err)
+				}
+				lf = &lineFinder{doc: doc}
+				lines[p.bill.Evidence] = lf
+			}
+			line := lf.find(p.key, ph.Name, ph.Version)
+			for k := range ph.Why {
+				ph.Why[k].Line = line
+			}
+		}
+	}
+	for i := range out.Fixes {
+		f := &out.Fixes[i]
+		for _, hit := range out.Releases {
+			for _, ph := range hit.Packages {
+				if ph.Fix != f.To || !strings.HasPrefix(ph.Purl, f.Purl+"@") || ph.Direct == nil {
+					continue
+				}
+				if *ph.Direct {
+					f.Direct++
+				} else {
+					f.Indirect++
+				}
+			}
+		}
+	}
+	for i := range out.Advisories {
+		ad := &out.Advisories[i]
+		for _, id := range append([]string{ad.ID}, ad.Aliases...) {
+			row, err := a.Details.Record(ctx, id)
+			if fault.Of(err) == fault.NotFound {
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("advisory %s: %w", id, err)
+			}
+			if len(row.References) > 0 {
+				ad.References = row.References
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// packageKeys names packages for people, "name version".
+func (a *Asker) packageKeys() func(estate.PackageID) string {
+	return func(id estate.PackageID) (s string) {
+		a.Graph.View(func(v *graph.View) {
+			p := v.Pkg(id)
+			s = strings.TrimSpace(p.Name + " " + p.Version)
+		})
+		return s
+	}
+}
+
+// pathTo returns the shortest path from a direct dependency of the release to
+// the package, both included, within this bill's graph alone. direct is nil
+// when the SBOM states no dependencies.
+func pathTo(shape *estate.Shape, target estate.PackageID) (path []estate.PackageID, direct *bool) {
+	if len(shape.Depends) == 0 && len(shape.Direct) == 0 {
+		return nil, nil
+	}
+	prev := make([]int32, len(shape.Order))
+	for i := range prev {
+		prev[i] = -2
+	}
+	var queue []int32
+	roots := shape.Direct
+	if len(roots) == 0 {
+		// No root is stated: what nothing depends on is direct.
+		has := make([]bool, len(shape.Order))
+		for _, ds := range shape.Depends {
+			for _, d := range ds {
+				has[d] = true
+			}
+		}
+		for i := range has {
+			if !has[i] {
+				roots = append(roots, int32(i))
+			}
+		}
+	}
+	for _, r := range roots {
+		if prev[r] == -2 {
+			prev[r] = -1
+			queue = append(queue, r)
+		}
+	}
+	for i := 0; i < len(queue); i++ {
+		n := queue[i]
+		if shape.Order[n] == target {
+			for at := n; at >= 0; at = prev[at] {
+				path = append([]estate.PackageID{shape.Order[at]}, path...)
+			}
+			is := len(path) == 1
+			return path, &is
+		}
+		if int(n) < len(shape.Depends) {
+			for _, d := range shape.Depends[n] {
+				if prev[d] == -2 {
+					prev[d] = n
+					queue = append(queue, d)
+				}
+			}
+		}
+	}
+	return nil, nil
+}
+
+// lineFinder finds the line of a document that names a package.
+type lineFinder struct{ doc []byte }
+
+// find returns the first line that holds the purl, else name and version; 0 when none does.
+func (l *lineFinder) find(key, name, ver string) int {
+	base, _, _ := strings.Cut(key, "?")
+	short := name
+	if i := strings.LastIndexAny(name, ":/"); i >= 0 {
+		short = name[i+1:]
+	}
+	for _, want := range []string{base, short + "@" + ver, short + "/" + ver, `"` + short + `"`, short} {
+		if i := bytes.Index(l.doc, []byte(want)); i >= 0 && want != "" {
+			return bytes.Count(l.doc[:i], []byte("\n")) + 1
+		}
+	}
+	return 0
+}

@@ -1,0 +1,421 @@
+package graph
+
+import (
+	"sort"
+
+	"thymus/internal/estate"
+)
+
+// Transition is an exposure that a change opened or closed, as of now.
+type Transition struct {
+	Advisory, Service, Domain, Environment string
+	Opened                                 bool
+	Reason                                 string
+}
+
+// most is how many exposures a change may touch and still be told one by one;
+// a change beyond it (a first feed, a new description of a large estate) is
+// told as one.
+const most = 200_000
+
+// Load takes changes in without joining names or telling transitions; Join
+// must follow. It is how a graph is filled at start.
+func (g *Graph) Load(c *estate.Change) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.addPackages(c.Packages)
+	g.addRecords(c.Advisories)
+	g.addSignals(c.Exploited, c.Likelihoods)
+	g.addRows(c)
+	g.seq = max(g.seq, c.Seq)
+}
+
+// Join computes the joined layer after Load.
+func (g *Graph) Join() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rejoin()
+}
+
+// Apply takes one change in, joins it, and returns what opened and closed by
+// it. told is false when the change touched more than can be told one by one;
+// transitions are then left out. Changes must come in the order of Seq.
+func (g *Graph) Apply(c *estate.Change) (transitions []Transition, told bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w := newWatch(g, c)
+	w.before()
+	g.addPackages(c.Packages)
+	g.addRecords(c.Advisories)
+	g.addSignals(c.Exploited, c.Likelihoods)
+	g.joinMore(g.addRows(c))
+	g.seq = max(g.seq, c.Seq)
+	return w.after()
+}
+
+// exposureKey names an exposure across a rejoin, which renumbers.
+type exposureKey struct{ advisory, service, domain, environment string }
+
+// watch compares what is open before and after a change, for what it touches.
+type watch struct {
+	g      *Graph
+	c      *estate.Change
+	all    bool
+	open   map[exposureKey]bool
+	failed bool
+	had    int
+	reason map[exposureKey]string
+}
+
+func newWatch(g *Graph, c *estate.Change) *watch {
+	w := &watch{g: g, c: c, open: map[exposureKey]bool{}, reason: map[exposureKey]string{}}
+	w.all = len(c.Descriptions) > 0
+	return w
+}
+
+// groups returns the groups that the change's records, signals and verdicts touch.
+func (w *watch) groups() []GroupID {
+	g := w.g
+	seen := map[GroupID]bool{}
+	for i := range w.c.Advisories {
+		a := &w.c.Advisories[i]
+		for _, id := range append([]string{a.ID}, a.Aliases...) {
+			for _, r := range g.byID[id] {
+				for _, m := range g.component(r) {
+					for _, gr := range g.records[m].groups {
+						seen[gr] = true
+					}
+				}
+			}
+		}
+	}
+	for i := range w.c.Verdicts {
+		for _, id := range g.groupsNamed(w.c.Verdicts[i].Advisory) {
+			seen[id] = true
+		}
+	}
+	out := make([]GroupID, 0, len(seen))
+	for id := range seen {
+		out = append(out, id)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
+	return out
+}
+
+// slots returns the slots that the change's bills and events touch.
+func (w *watch) slots() []SlotID {
+	g := w.g
+	seen := map[SlotID]bool{}
+	subjects := map[estate.SubjectID]bool{}
+	for i := range w.c.Bills {
+		subjects[w.c.Bills[i].Subject] = true
+	}
+	envs := map[EnvID]bool{}
+	for i := range w.c.Events {
+		e := &w.c.Events[i]
+		subjects[e.Subject] = true
+		if e.Complete {
+			if id, ok := g.envIndex[Fold(e.Environment)]; ok {
+				envs[id] = true
+			}
+		}
+	}
+	for id := range subjects {
+		if int(id) >= len(g.joins) || g.joins[id].service < 0 {
+			continue
+		}
+		for _, s := range g.services[g.joins[id].service].Slots {
+			seen[s] = true
+		}
+	}
+	for id := range envs {
+		for _, s := range g.envs[id].Slots {
+			seen[s] = true
+		}
+	}
+	out := make([]SlotID, 0, len(seen))
+	for id := range seen {
+		out = append(out, id)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
+	return out
+}
+
+// collect yields what is open now in what the change touches.
+func (w *watch) collect(yield func(exposureKey)) {
+	g, now := w.g, w.g.now()
+	n := 0
+	key := func(gr GroupID, s SlotID) exposureKey {
+		svc := &g.services[g.slots[s].Service]
+		return exposureKey{g.groups[gr].ID, svc.FullName(), svc.Spec.Domain, g.envs[g.slots[s].Env].Name}
+	}
+	slots := w.slots()
+	if w.all {
+		slots = slots[:0]
+		for i := range g.slots {
+			slots = append(slots, SlotID(i))
+		}
+	}
+	done := map[exposureKey]bool{}
+	for _, s := range slots {
+		for _, gr := range g.openGroups(s, now) {
+			if k := key(gr, s); !done[k] {
+				done[k] = true
+				yield(k)
+			}
+			if n++; n > most {
+				w.failed = true
+				return
+			}
+		}
+	}
+	if w.all {
+		return
+	}
+	sc := g.scratch()
+	for _, gr := range w.groups() {
+		for _, s := range g.openSlots(gr, now, sc) {
+			if k := key(gr, s); !done[k] {
+				done[k] = true
+				yield(k)
+			}
+			if n++; n > most {
+				w.failed = true
+				return
+			}
+		}
+	}
+}
+
+func (w *watch) before() {
+	w.collect(func(k exposureKey) { w.open[k] = true })
+}
+
+func (w *watch) after() ([]Transition, bool) {
+	if w.failed {
+		return nil, false
+	}
+	var out []Transition
+	w.collect(func(k exposureKey) {
+		if w.open[k] {
+			delete(w.open, k)
+			return
+		}
+		out = append(out, Transition{Advisory: k.advisory, Service: k.service, Domain: k.domain, Environment: k.environment, Opened: true, Reason: w.why(k, true)})
+	})
+	if w.failed {
+		return nil, false
+	}
+	for k := range w.open {
+		out = append(out, Transition{Advisory: k.advisory, Service: k.service, Domain: k.domain, Environment: k.environment, Reason: w.why(k, false)})
+	}
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		if a.Advisory != b.Advisory {
+			return a.Advisory < b.Advisory
+		}
+		if a.Service != b.Service {
+			return a.Service < b.Service
+		}
+		return a.Environment < b.Environment
+	})
+	return out, true
+}
+
+// why names the input that made the difference.
+func (w *watch) why(k exposureKey, opened bool) string {
+	switch {
+	case len(w.c.Verdicts) > 0 && len(w.c.Bills) == 0:
+		return "verdict"
+	case len(w.c.Advisories) > 0 && len(w.c.Bills)+len(w.c.Events) == 0:
+		for i := range w.c.Advisories {
+			if a := &w.c.Advisories[i]; a.Withdrawn != 0 && !opened {
+				return "withdrawn"
+			}
+		}
+		if opened {
+			return "advisory"
+		}
+		return "revised"
+	case len(w.c.Descriptions) > 0:
+		return "description"
+	case len(w.c.Events) > 0 && !opened:
+		for i := range w.c.Events {
+			if !w.c.Events[i].Removed {
+				return "upgraded"
+			}
+		}
+		return "undeployed"
+	case len(w.c.Events) > 0:
+		return "deployment"
+	}
+	return "sbom"
+}
+
+// scratch is the memory of one walk: stamps tell what was seen without being cleared.
+type scratch struct {
+	stamp    uint32
+	slots    []uint32
+	releases []uint32
+}
+
+func (g *Graph) scratch() *scratch {
+	return &scratch{slots: make([]uint32, len(g.slots)), releases: make([]uint32, len(g.releases))}
+}
+
+func (sc *scratch) next() { sc.stamp++ }
+
+func (sc *scratch) seeSlot(s SlotID) bool {
+	if sc.slots[s] == sc.stamp {
+		return false
+	}
+	sc.slots[s] = sc.stamp
+	return true
+}
+
+func (sc *scratch) seeRelease(r ReleaseID) bool {
+	if sc.releases[r] == sc.stamp {
+		return false
+	}
+	sc.releases[r] = sc.stamp
+	return true
+}
+
+// groupsNamed returns the alias groups that an id means: its own, or those of
+// the records that carry it.
+func (g *Graph) groupsNamed(id string) []GroupID {
+	if gr, ok := g.groupIndex[id]; ok && !g.groups[gr].gone() {
+		return []GroupID{gr}
+	}
+	seen := map[GroupID]bool{}
+	var out []GroupID
+	for _, r := range g.byID[id] {
+		for _, gr := range g.records[r].groups {
+			if !seen[gr] {
+				seen[gr] = true
+				out = append(out, gr)
+			}
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
+	return out
+}
+
+// groupsAt calls fn for each group that matches a release at t, each once,
+// verdicts aside.
+func (g *Graph) groupsAt(r ReleaseID, t estate.Time, fn func(GroupID, estate.PackageID)) {
+	set := g.releases[r].set
+	if set < 0 {
+		return
+	}
+	b := g.sets[set].blob
+	var p, d uint32
+	for i := 0; i < len(b); {
+		d, i = uvarint(b, i)
+		p += d
+		if g.pkgHot[p>>6]&(1<<(p&63)) == 0 {
+			continue
+		}
+		for _, id := range g.pkgs[p].Groups {
+			gr := &g.groups[id]
+			if gr.simple {
+				if gr.Published <= t {
+					fn(id, estate.PackageID(p))
+				}
+				continue
+			}
+			if from, until, ok := g.activeFor(gr, estate.PackageID(p)); ok && from <= t && t < until {
+				fn(id, estate.PackageID(p))
+			}
+		}
+	}
+}
+
+// openGroups returns the groups that are open in a slot at t, sorted.
+func (g *Graph) openGroups(s SlotID, t estate.Time) []GroupID {
+	sl := &g.slots[s]
+	type hit struct {
+		group   GroupID
+		release ReleaseID
+		pkg     estate.PackageID
+	}
+	var hits []hit
+	sl.runningAt(t, func(iv *Interval) {
+		g.groupsAt(iv.Release, t, func(id GroupID, p estate.PackageID) { hits = append(hits, hit{id, iv.Release, p}) })
+	})
+	sort.Slice(hits, func(i, j int) bool { return hits[i].group < hits[j].group })
+	var out []GroupID
+	for i := 0; i < len(hits); {
+		j, id := i, hits[i].group
+		open := false
+		vs := g.verdictsFor(&g.groups[id])
+		for ; j < len(hits) && hits[j].group == id; j++ {
+			if !open {
+				c := g.decide(vs, sl, hits[j].release, hits[j].pkg, t)
+				open = c == nil || !closes(c.row.Status)
+			}
+		}
+		if open {
+			out = append(out, id)
+		}
+		i = j
+	}
+	return out
+}
+
+// slotsOf calls fn for each (slot, release) in which packages that the group
+// matches run at t, verdicts aside. A pair may come twice.
+func (g *Graph) slotsOf(pkgs []estate.PackageID, t estate.Time, fn func(SlotID, ReleaseID, estate.PackageID)) {
+	for _, p := range pkgs {
+		g.eachReleaseOf(p, func(r ReleaseID) {
+			for _, s := range g.releases[r].Slots {
+				if g.runs(s, r, t) {
+					fn(s, r, p)
+				}
+			}
+		})
+	}
+}
+
+// runs tells whether a release runs in a slot at t.
+func (g *Graph) runs(s SlotID, r ReleaseID, t estate.Time) bool {
+	sl := &g.slots[s]
+	for _, i := range sl.live {
+		if iv := &sl.Intervals[i]; iv.Release == r && iv.From <= t {
+			return true
+		}
+	}
+	if t >= sl.lastEnd {
+		return false
+	}
+	for i := range sl.Intervals {
+		iv := &sl.Intervals[i]
+		if iv.From > t {
+			return false
+		}
+		if iv.Release == r && t < iv.To {
+			return true
+		}
+	}
+	return false
+}
+
+// openSlots returns the slots in which the group is open at t, sorted.
+func (g *Graph) openSlots(id GroupID, t estate.Time, sc *scratch) []SlotID {
+	gr := &g.groups[id]
+	vs := g.verdictsFor(gr)
+	var out []SlotID
+	sc.next()
+	g.slotsOf(g.activePackages(gr, t), t, func(s SlotID, r ReleaseID, p estate.PackageID) {
+		if sc.slots[s] == sc.stamp {
+			return
+		}
+		if c := g.decide(vs, &g.slots[s], r, p, t); c != nil && closes(c.row.Status) {
+			return
+		}
+		sc.slots[s] = sc.stamp
+		out = append(out, s)
+	})
+	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
+	return out
+}

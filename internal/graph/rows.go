@@ -1,0 +1,169 @@
+package graph
+
+import (
+	"encoding/hex"
+	"sort"
+
+	"thymus/internal/estate"
+)
+
+// asserted is what was claimed, under the names it was claimed with.
+type asserted struct {
+	subjects     []estate.Subject // by SubjectID; index 0 unused
+	byDigest     map[string][]estate.SubjectID
+	bills        []bill
+	billsOf      map[estate.SubjectID][]int32
+	events       []event
+	dumps        []dump
+	artifacts    []artifact
+	verdicts     []estate.VerdictRow
+	descriptions []estate.DescriptionRow // the newest of each source
+	minted       map[string][]estate.AppVersionRow
+}
+
+func (a *asserted) init() {
+	a.subjects = make([]estate.Subject, 1)
+	a.byDigest = map[string][]estate.SubjectID{}
+	a.billsOf = map[estate.SubjectID][]int32{}
+	a.minted = map[string][]estate.AppVersionRow{}
+}
+
+type bill struct {
+	id                        estate.BillID
+	subject                   estate.SubjectID
+	evidence                  [32]byte
+	source, format, generator string
+	made, at, known           estate.Time
+	set                       int32
+	listed, reported          int32
+	partial                   bool
+	notes                     []string
+}
+
+func (b *bill) sha() string { return hex.EncodeToString(b.evidence[:]) }
+
+type event struct {
+	subject            estate.SubjectID
+	environment        string // as asserted
+	source, config     string
+	replicas           int32
+	removed, alongside bool
+	at, known          estate.Time
+	batch              int64 // 0: alone
+}
+
+// dump is a batch that says what ran in an environment, completely.
+type dump struct {
+	environment, source string
+	batch               int64
+	at, known           estate.Time
+	subjects            []estate.SubjectID
+}
+
+type artifact struct {
+	subject estate.SubjectID
+	known   estate.Time
+}
+
+// joinPlan says what of the joined layer a change touches.
+type joinPlan struct {
+	all      bool // names changed their meaning: join everything anew
+	subjects []estate.SubjectID
+	bills    []int32
+	events   []int32
+	dumps    []int32
+	apps     bool
+}
+
+// addRows takes the asserted rows of a change in.
+func (g *Graph) addRows(c *estate.Change) joinPlan {
+	var plan joinPlan
+	for _, r := range c.Subjects {
+		for int(r.ID) >= len(g.subjects) {
+			g.subjects = append(g.subjects, estate.Subject{})
+		}
+		s := r.Subject
+		s.Namespace, s.Name = g.intern(s.Namespace), g.intern(s.Name)
+		g.subjects[r.ID] = s
+		if s.Digest != "" {
+			g.byDigest[s.Digest] = append(g.byDigest[s.Digest], r.ID)
+			if len(g.byDigest[s.Digest]) > 1 {
+				plan.all = true // the digest may have found or changed its owner
+			}
+		}
+		plan.subjects = append(plan.subjects, r.ID)
+	}
+	for _, r := range c.Artifacts {
+		g.artifacts = append(g.artifacts, artifact{r.Subject, r.Known})
+		plan.all = plan.all || len(g.byDigest[g.subjects[r.Subject].Digest]) > 1
+	}
+	for _, r := range c.Bills {
+		b := bill{
+			id: r.ID, subject: r.Subject, source: g.intern(r.Source), format: g.intern(r.Format),
+			generator: g.intern(r.Generator), made: r.Made, at: r.At, known: r.Known, partial: r.Partial,
+			set: g.internSet(r.Packages), listed: int32(r.Listed), reported: int32(r.Reported), notes: r.Notes,
+		}
+		_, _ = hex.Decode(b.evidence[:], []byte(r.Evidence)) // the ledger's own address
+		i := int32(len(g.bills))
+		g.bills = append(g.bills, b)
+		g.billsOf[r.Subject] = append(g.billsOf[r.Subject], i)
+		plan.bills = append(plan.bills, i)
+	}
+	last := -1
+	inBatch := map[int64]int{}
+	for i := range c.Events {
+		inBatch[c.Events[i].Batch]++
+	}
+	for _, r := range c.Events {
+		if inBatch[r.Batch] == 1 && !r.Complete {
+			r.Batch = 0 // a document that states one deployment is no batch
+		}
+		if r.Complete {
+			if last < 0 || g.dumps[last].batch != r.Batch {
+				last = len(g.dumps)
+				plan.dumps = append(plan.dumps, int32(last))
+				g.dumps = append(g.dumps, dump{environment: g.intern(r.Environment), source: g.intern(r.Source), batch: r.Batch, at: r.At, known: r.Known})
+			}
+			if r.Subject == 0 || g.subjects[r.Subject] == (estate.Subject{}) {
+				continue // a dump of an empty environment
+			}
+			if !r.Removed {
+				g.dumps[last].subjects = append(g.dumps[last].subjects, r.Subject)
+			}
+		}
+		i := int32(len(g.events))
+		g.events = append(g.events, event{
+			subject: r.Subject, environment: g.intern(r.Environment), source: g.intern(r.Source), config: g.intern(r.Config),
+			replicas: int32(r.Replicas), removed: r.Removed, alongside: r.Alongside, at: r.At, known: r.Known, batch: r.Batch,
+		})
+		plan.events = append(plan.events, i)
+	}
+	for _, r := range c.Verdicts {
+		r.Source = g.intern(r.Source)
+		g.verdicts = append(g.verdicts, r)
+		g.setVerdict(int32(len(g.verdicts) - 1))
+	}
+	for _, r := range c.Descriptions {
+		g.setDescription(r)
+		plan.all, plan.apps = true, true
+	}
+	for _, r := range c.AppVersions {
+		g.minted[r.Application] = append(g.minted[r.Application], r)
+		sort.Slice(g.minted[r.Application], func(i, j int) bool {
+			return g.minted[r.Application][i].Number < g.minted[r.Application][j].Number
+		})
+	}
+	return plan
+}
+
+func (g *Graph) setDescription(r estate.DescriptionRow) {
+	for i := range g.descriptions {
+		if g.descriptions[i].Source == r.Source {
+			if r.ID >= g.descriptions[i].ID {
+				g.descriptions[i] = r
+			}
+			return
+		}
+	}
+	g.descriptions = append(g.descriptions, r)
+}

@@ -1,0 +1,593 @@
+package graph
+
+import (
+	"sort"
+
+	"thymus/internal/estate"
+	"thymus/internal/purl"
+	"thymus/internal/version"
+)
+
+// Service returns a service.
+func (v *View) Service(id ServiceID) *Service { return &v.g.services[id] }
+
+// Release returns a release.
+func (v *View) Release(id ReleaseID) *Release { return &v.g.releases[id] }
+
+// Slot returns a slot.
+func (v *View) Slot(id SlotID) *Slot { return &v.g.slots[id] }
+
+// Env returns an environment.
+func (v *View) Env(id EnvID) *Env { return &v.g.envs[id] }
+
+// App returns an application.
+func (v *View) App(id AppID) *App { return &v.g.apps[id] }
+
+// Group returns an alias group.
+func (v *View) Group(id GroupID) *Group { return &v.g.groups[id] }
+
+// Pkg returns a package version.
+func (v *View) Pkg(id estate.PackageID) *Pkg { return &v.g.pkgs[id] }
+
+// Services, Apps and Envs say how many there are; their ids are 0 to that.
+func (v *View) Services() int { return len(v.g.services) }
+
+// Apps is the number of applications.
+func (v *View) Apps() int { return len(v.g.apps) }
+
+// Envs is the number of environments.
+func (v *View) Envs() int { return len(v.g.envs) }
+
+// Groups is the number of group ids; some may be gone.
+func (v *View) Groups() int { return len(v.g.groups) }
+
+// Slots is the number of slots.
+func (v *View) Slots() int { return len(v.g.slots) }
+
+// FindService resolves "[namespace/]name"; -1 with the candidates when it is
+// ambiguous, or with near names when there is none.
+func (v *View) FindService(name string) (id ServiceID, candidates []string, ambiguous bool) {
+	sub, err := estate.ParseSubject(name)
+	if err != nil {
+		return -1, nil, false
+	}
+	sub.Version = ""
+	id, candidates = v.g.find(sub)
+	if id >= 0 || candidates != nil {
+		return id, candidates, id < 0
+	}
+	all := make([]string, len(v.g.services))
+	for i := range v.g.services {
+		all[i] = v.g.services[i].FullName()
+	}
+	return -1, near(name, all), false
+}
+
+// FindRelease returns a release by its version as written, or -1.
+func (v *View) FindRelease(s ServiceID, ver string) ReleaseID {
+	if id, ok := v.g.releaseIndex[releaseKey{s, ver}]; ok {
+		return id
+	}
+	return -1
+}
+
+// FindApp resolves an application's name, or returns -1 and near names.
+func (v *View) FindApp(name string) (AppID, []string) {
+	if id, ok := v.g.appIndex[Fold(name)]; ok {
+		return id, nil
+	}
+	all := make([]string, len(v.g.apps))
+	for i := range v.g.apps {
+		all[i] = v.g.apps[i].Name
+	}
+	return -1, near(name, all)
+}
+
+// FindEnv resolves an environment's name or alias, or returns -1 and the names known.
+func (v *View) FindEnv(name string) (EnvID, []string) {
+	if id, ok := v.g.envIndex[Fold(name)]; ok {
+		return id, nil
+	}
+	all := make([]string, len(v.g.envs))
+	for i := range v.g.envs {
+		all[i] = v.g.envs[i].Name
+	}
+	sort.Strings(all)
+	return -1, all
+}
+
+// HasDomain tells whether a domain is described.
+func (v *View) HasDomain(name string) bool { _, ok := v.g.domains[Fold(name)]; return ok }
+
+// InDomain tells whether a service is in a domain or below it.
+func (v *View) InDomain(s ServiceID, domain string) bool {
+	own := v.g.services[s].Spec.Domain
+	return own != "" && (Fold(own) == Fold(domain) || contains(v.g.domains[Fold(own)].Above, Fold(domain)))
+}
+
+// TeamOf returns the team that owns a service: its own, else its domain's.
+func (v *View) TeamOf(s ServiceID) string {
+	spec := &v.g.services[s].Spec
+	if spec.Team != "" || spec.Domain == "" {
+		return spec.Team
+	}
+	for _, d := range v.g.domains[Fold(spec.Domain)].Above {
+		if t := v.g.domains[d].Team; t != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+// RunningAt calls fn for each deployment of a slot at t.
+func (v *View) RunningAt(s SlotID, t estate.Time, fn func(*Interval)) {
+	v.g.slots[s].runningAt(t, fn)
+}
+
+// GroupsNamed returns the alias groups that an advisory id means.
+func (v *View) GroupsNamed(id string) []GroupID { return v.g.groupsNamed(id) }
+
+// GroupsCiting returns the groups with records that name the id in related or
+// upstream only.
+func (v *View) GroupsCiting(id string) []GroupID {
+	own := v.g.groupsNamed(id)
+	var out []GroupID
+	for _, c := range v.g.citing[id] {
+		if containsGroup(own, c) || v.g.groups[c].gone() {
+			continue
+		}
+		for _, r := range v.g.groups[c].Records {
+			row := &v.g.records[r].row
+			if contains(row.Related, id) || contains(row.Upstream, id) {
+				out = append(out, c)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// Record is one record of a group.
+type Record struct {
+	*estate.AdvisoryRow
+	Severity estate.Severity
+	Score    float64
+	Vector   string
+	Packages []estate.PackageID // that it matches, times aside
+}
+
+// Records returns the records of a group.
+func (v *View) Records(id GroupID) []Record {
+	var out []Record
+	for _, r := range v.g.groups[id].Records {
+		rec := &v.g.records[r]
+		out = append(out, Record{&rec.row, rec.severity, rec.score, rec.vector, rec.pkgs})
+	}
+	return out
+}
+
+// Exploited returns what a list of exploited vulnerabilities says of a group.
+func (v *View) Exploited(id GroupID) (estate.Exploited, bool) {
+	g := v.g
+	if e, ok := g.exploited[g.groups[id].ID]; ok {
+		return e, true
+	}
+	for _, r := range g.groups[id].Records {
+		row := &g.records[r].row
+		for _, list := range [][]string{row.Aliases, row.Upstream, row.Related} {
+			for _, cve := range list {
+				if e, ok := g.exploited[cve]; ok {
+					return e, true
+				}
+			}
+		}
+	}
+	return estate.Exploited{}, false
+}
+
+// Percentile returns the EPSS percentile of a CVE, or -1.
+func (v *View) Percentile(cve string) float64 {
+	if packed, ok := v.g.likelihood[cveKey(cve)]; ok {
+		return float64(packed&0xffff) / 65535
+	}
+	return -1
+}
+
+// PackagesAt returns the packages that a group matches at t.
+func (v *View) PackagesAt(id GroupID, t estate.Time) []estate.PackageID {
+	return v.g.activePackages(&v.g.groups[id], t)
+}
+
+// Hit is one release that contains a package asked about.
+type Hit struct {
+	Release ReleaseID
+	Running bool // runs somewhere at the time asked about, and no verdict closes it there
+}
+
+// Impact is what packages, or the groups that match them, hit.
+type Impact struct {
+	Releases   []Hit // each once, in no order
+	Open       []SlotID
+	Suppressed []SlotID
+	Running    int // releases that run
+}
+
+// Impact walks from packages to releases and slots at t. With groups, verdicts
+// on them count: a slot is suppressed when verdicts close every group in it.
+func (v *View) Impact(groups []GroupID, pkgs []estate.PackageID, t estate.Time) Impact {
+	g := v.g
+	sc := g.scratch()
+	sc.next()
+	var im Impact
+	var vs [][]compiledVerdict
+	anyVerdict := false
+	matched := make([][]estate.PackageID, len(groups))
+	for i, id := range groups {
+		vs = append(vs, g.verdictsFor(&g.groups[id]))
+		anyVerdict = anyVerdict || len(vs[i]) > 0
+		matched[i] = g.activePackages(&g.groups[id], t)
+		pkgs = append(pkgs, matched[i]...)
+	}
+	pkgs = sortedOnce(append([]estate.PackageID(nil), pkgs...))
+	suppressed := map[SlotID]bool{}
+	at := map[ReleaseID]int{}
+	for _, p := range pkgs {
+		g.eachReleaseOf(p, func(r ReleaseID) {
+			fresh := sc.seeRelease(r)
+			if !fresh && !anyVerdict {
+				return
+			}
+			running := false
+			for _, s := range g.releases[r].Slots {
+				if !g.runs(s, r, t) {
+					continue
+				}
+				open := !anyVerdict
+				for i := range groups {
+					if open {
+						break
+					}
+					if !containsPkg(matched[i], p) {
+						continue
+					}
+					c := g.decide(vs[i], &g.slots[s], r, p, t)
+					open = c == nil || !closes(c.row.Status)
+				}
+				if !open {
+					suppressed[s] = true
+					continue
+				}
+				running = true
+				if sc.seeSlot(s) {
+					im.Open = append(im.Open, s)
+				}
+			}
+			switch {
+			case fresh:
+				if anyVerdict {
+					at[r] = len(im.Releases)
+				}
+				im.Releases = append(im.Releases, Hit{r, running})
+				if running {
+					im.Running++
+				}
+			case running && !im.Releases[at[r]].Running:
+				im.Releases[at[r]].Running = true
+				im.Running++
+			}
+		})
+	}
+	for s := range suppressed {
+		if sc.slots[s] != sc.stamp {
+			im.Suppressed = append(im.Suppressed, s)
+		}
+	}
+	sort.Slice(im.Suppressed, func(i, j int) bool { return im.Suppressed[i] < im.Suppressed[j] })
+	return im
+}
+
+// PackagesOf returns those of ids (sorted) that a release contains.
+func (v *View) PackagesOf(r ReleaseID, ids []estate.PackageID) []estate.PackageID {
+	return v.g.packagesOf(r, ids)
+}
+
+// EachPackage calls fn for each package of a release.
+func (v *View) EachPackage(r ReleaseID, fn func(estate.PackageID)) {
+	if set := v.g.releases[r].set; set >= 0 {
+		v.g.sets[set].eachPackage(func(p estate.PackageID) bool { fn(p); return true })
+	}
+}
+
+// PackageCount is the number of packages of a release.
+func (v *View) PackageCount(r ReleaseID) int {
+	if set := v.g.releases[r].set; set >= 0 {
+		return int(v.g.sets[set].n)
+	}
+	return 0
+}
+
+// ReleasesOf calls fn for each release that contains a package.
+func (v *View) ReleasesOf(p estate.PackageID, fn func(ReleaseID)) { v.g.eachReleaseOf(p, fn) }
+
+// GroupsAt returns the groups that match a release at t with the packages by
+// which they do, verdicts aside.
+func (v *View) GroupsAt(r ReleaseID, t estate.Time) map[GroupID][]estate.PackageID {
+	out := map[GroupID][]estate.PackageID{}
+	v.g.groupsAt(r, t, func(id GroupID, p estate.PackageID) { out[id] = append(out[id], p) })
+	return out
+}
+
+// OpenGroups returns the groups open in a slot at t.
+func (v *View) OpenGroups(s SlotID, t estate.Time) []GroupID { return v.g.openGroups(s, t) }
+
+// Exposures returns every period in which a group was or is open in a slot.
+func (v *View) Exposures(id GroupID, s SlotID) []Exposure {
+	return v.g.exposures(id, s, v.g.verdictsFor(&v.g.groups[id]))
+}
+
+// Unverdicted returns the periods as if there were no verdicts.
+func (v *View) Unverdicted(id GroupID, s SlotID) []Exposure { return v.g.exposures(id, s, nil) }
+
+// Decision returns the verdict that holds for a release and package in a slot
+// at t; nil for none.
+func (v *View) Decision(id GroupID, s SlotID, r ReleaseID, p estate.PackageID, t estate.Time) *estate.VerdictRow {
+	c := v.g.decide(v.g.verdictsFor(&v.g.groups[id]), &v.g.slots[s], r, p, t)
+	if c == nil {
+		return nil
+	}
+	return c.row
+}
+
+// EverGroups returns the groups that ever were open in a slot, sorted.
+func (v *View) EverGroups(s SlotID) []GroupID {
+	seen := map[GroupID]bool{}
+	for i := range v.g.slots[s].Intervals {
+		v.g.groupsAt(v.g.slots[s].Intervals[i].Release, estate.Forever-1, func(id GroupID, _ estate.PackageID) { seen[id] = true })
+		v.EachPackage(v.g.slots[s].Intervals[i].Release, func(p estate.PackageID) {
+			for _, id := range v.g.pkgs[p].Groups {
+				seen[id] = true // withdrawn ones were open once
+			}
+		})
+	}
+	out := make([]GroupID, 0, len(seen))
+	for id := range seen {
+		out = append(out, id)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
+	return out
+}
+
+// Why is one record's reason to match a package.
+type Why struct {
+	Record   string
+	Revision int
+	Range    string
+	Name     string // as the advisory names it
+	Version  string // as compared
+	Eco      version.Ecosystem
+}
+
+// Why returns the records of a group that match a package at t.
+func (v *View) Why(id GroupID, p estate.PackageID, t estate.Time) []Why {
+	g := v.g
+	pkg := &g.pkgs[p]
+	var out []Why
+	for _, r := range g.groups[id].Records {
+		rec := &g.records[r]
+		if !containsPkg(rec.pkgs, p) || rec.published() > t || rec.row.Withdrawn != 0 && rec.row.Withdrawn <= t {
+			continue
+		}
+		for i := range rec.entries {
+			e := &rec.entries[i]
+			why, ok := g.entryWhy(e, pkg)
+			if ok {
+				out = append(out, Why{rec.row.ID, rec.row.Revision, why.Range, why.Name, why.Version, e.eco})
+				break
+			}
+		}
+	}
+	return out
+}
+
+func (g *Graph) entryWhy(e *entry, pkg *Pkg) (Why, bool) {
+	for k, n := range pkg.names {
+		if n < 0 || g.names[n].eco.Base != e.eco.Base || g.names[n].name != e.name || !version.Applies(e.eco, g.names[n].eco) {
+			continue
+		}
+		w := Why{Name: g.names[n].name, Version: pkg.match[k]}
+		ver, err := version.Parse(g.names[n].eco, pkg.match[k])
+		if err != nil {
+			if contains(e.spans.Listed, pkg.match[k]) {
+				w.Range = "listed"
+				return w, true
+			}
+			continue
+		}
+		if in, why := e.spans.Contains(g.names[n].eco, ver); in {
+			w.Range = why
+			return w, true
+		}
+	}
+	return Why{}, false
+}
+
+// Fix returns the smallest version of a package that no given group matches:
+// ok is false when no fix is known.
+func (v *View) Fix(groups []GroupID, p estate.PackageID) (to string, major, ok bool) {
+	g := v.g
+	pkg := &g.pkgs[p]
+	for k, n := range pkg.names {
+		if n < 0 {
+			continue
+		}
+		name := &g.names[n]
+		ver, err := version.Parse(name.eco, pkg.match[k])
+		if err != nil {
+			continue
+		}
+		var all []version.Spans
+		for _, id := range groups {
+			for _, r := range g.groups[id].Records {
+				if g.records[r].row.Withdrawn != 0 {
+					continue
+				}
+				for i := range g.records[r].entries {
+					e := &g.records[r].entries[i]
+					if e.eco.Base == name.eco.Base && e.name == name.name && version.Applies(e.eco, name.eco) {
+						all = append(all, e.spans)
+					}
+				}
+			}
+		}
+		if len(all) == 0 {
+			continue
+		}
+		candidates := make([]string, 0, len(name.versions))
+		for _, nv := range name.versions {
+			candidates = append(candidates, g.matchVersion(nv))
+		}
+		if to, major, ok = version.NearestSafe(name.eco, ver, all, candidates); ok {
+			return to, major, true
+		}
+	}
+	return "", false, false
+}
+
+// NameVersions returns the versions in use of a package name in order: pass a
+// base ecosystem and a folded name. Distribution releases follow one another.
+func (v *View) NameVersions(n estate.PackageName) (out []estate.PackageID, eco []version.Ecosystem) {
+	for _, i := range v.g.nameIndex[nameKey{n.Ecosystem, n.Name}] {
+		for _, nv := range v.g.names[i].versions {
+			out = append(out, nv.pkg)
+			eco = append(eco, v.g.names[i].eco)
+		}
+	}
+	return out, eco
+}
+
+// InRange tells whether a package version is in a range of a user's query.
+func (v *View) InRange(p estate.PackageID, n estate.PackageName, ivs []version.Interval, exact string) bool {
+	c := compiledVerdict{base: n.Ecosystem, name: n.Name, intervals: ivs, exact: exact}
+	return v.g.inRange(&c, p)
+}
+
+// EachName calls fn for each package name in use: its ecosystem with release,
+// its name as advisories have it and as people write it, and its versions in order.
+func (v *View) EachName(fn func(eco, name, display string, versions func() []estate.PackageID)) {
+	for i := range v.g.names {
+		n := &v.g.names[i]
+		fn(n.eco.String(), n.name, n.display, func() []estate.PackageID {
+			ids := make([]estate.PackageID, len(n.versions))
+			for k, nv := range n.versions {
+				ids[k] = nv.pkg
+			}
+			return ids
+		})
+	}
+}
+
+// Posted is about how many releases contain a package.
+func (v *View) Posted(p estate.PackageID) int { return int(v.g.pkgs[p].post.n) }
+
+// Runs tells whether a release runs in a slot at t.
+func (v *View) Runs(s SlotID, r ReleaseID, t estate.Time) bool { return v.g.runs(s, r, t) }
+
+// PackageName returns the name by which advisories speak of a package; blank
+// when it cannot be matched.
+func (v *View) PackageName(p estate.PackageID) (n estate.PackageName, eco version.Ecosystem, display string) {
+	i := v.g.pkgs[p].names[0]
+	if i < 0 {
+		return estate.PackageName{}, version.Ecosystem{}, v.g.pkgs[p].Name
+	}
+	name := &v.g.names[i]
+	return estate.PackageName{Ecosystem: name.eco.Base, Name: name.name}, name.eco, name.display
+}
+
+// FindPackage returns a package by its canonical key.
+func (v *View) FindPackage(key string) (estate.PackageID, bool) {
+	id, ok := v.g.byKey[hashString(key)]
+	return id, ok && v.g.pkgs[id].Key == key
+}
+
+// Bill is one SBOM of a release.
+type Bill struct {
+	ID                                  estate.BillID
+	Evidence, Source, Format, Generator string
+	Made, Known                         estate.Time
+	Packages                            int
+	Partial, Replaced                   bool
+	Notes                               []string
+}
+
+// Bills returns the SBOMs of a release, the oldest first.
+func (v *View) Bills(r ReleaseID) []Bill {
+	rel := &v.g.releases[r]
+	live := v.g.liveBills(rel)
+	var out []Bill
+	for _, i := range rel.bills {
+		b := &v.g.bills[i]
+		replaced := true
+		for _, l := range live {
+			replaced = replaced && l != i
+		}
+		out = append(out, Bill{b.id, b.sha(), b.source, b.format, b.generator, b.made, b.known,
+			int(v.g.sets[b.set].n), b.partial, replaced, b.notes})
+	}
+	return out
+}
+
+// BillWith returns the newest live bill of a release that contains a package.
+func (v *View) BillWith(r ReleaseID, p estate.PackageID) (Bill, bool) {
+	bills := v.Bills(r)
+	for i := len(bills) - 1; i >= 0; i-- {
+		if bills[i].Replaced {
+			continue
+		}
+		for _, k := range v.g.releases[r].bills {
+			if v.g.bills[k].id == bills[i].ID {
+				found := false
+				v.g.sets[v.g.bills[k].set].eachPackage(func(id estate.PackageID) bool { found = id == p; return id < p })
+				if found {
+					return bills[i], true
+				}
+			}
+		}
+	}
+	return Bill{}, false
+}
+
+// Minted returns the minted versions of an application, in order.
+func (v *View) Minted(app AppID) []estate.AppVersionRow { return v.g.minted[v.g.apps[app].Name] }
+
+// Timeline returns the settled sets of an application in an environment.
+func (v *View) Timeline(app AppID, env EnvID) []Stage { return v.g.timeline(&v.g.apps[app], env) }
+
+// Objectives are the service levels described.
+func (v *View) Objectives() []estate.Objective { return v.g.objectives }
+
+// Unresolved calls fn for each asserted name that joined nothing, with the reason.
+func (v *View) Unresolved(fn func(estate.Subject, string)) {
+	for id := range v.g.joins {
+		if id > 0 && v.g.joins[id].service < 0 {
+			fn(v.g.subjects[id], v.g.joins[id].reason)
+		}
+	}
+}
+
+// Problems returns what could not be evaluated of loaded advisories, at most n.
+func (v *View) Problems(n int) []string {
+	var out []string
+	for i := range v.g.records {
+		for _, p := range v.g.records[i].problems {
+			if out = append(out, p); len(out) >= n {
+				return out
+			}
+		}
+	}
+	return out
+}
+
+// FoldedName is the index key of a package name as advisories of the ecosystem state it.
+func FoldedName(eco version.Ecosystem, name string) estate.PackageName {
+	return estate.PackageName{Ecosystem: eco.Base, Name: purl.FoldName(eco, name)}
+}
