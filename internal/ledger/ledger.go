@@ -107,29 +107,42 @@ type Ledger interface {
 	// Append stores an entry durably (the write has reached the disk when it
 	// returns) and atomically: evidence, claim, facts and feed rows. Concurrent
 	// callers share commits. Changes have rising Seq in commit order, and the
-	// caller must apply them in that order.
+	// caller must apply them in that order. An entry whose Known is not stated,
+	// whose facts contradict themselves, or whose text is not UTF-8 or holds
+	// NUL, is refused with fault.Invalid.
 	Append(ctx context.Context, e Entry) (Outcome, error)
 
-	// AppendRecords stores advisory records, in one transaction per call. A
-	// record equal to its newest revision is left out. The change holds those
-	// rows whose package names are in use (see Load).
+	// AppendRecords stores advisory records, in one transaction per call, for
+	// which other writers wait: some thousand records a call. A record equal to
+	// its newest revision, in what was read and in Raw, is left out. The change
+	// holds those rows whose package names are in use (see Load), by this or an
+	// earlier revision, so that whoever follows sees a record leave a package.
+	// Times within a call do not fall; equal ones are kept.
 	AppendRecords(ctx context.Context, rs []Record) (estate.Change, error)
 
-	// AppendSignals replaces what is known of exploitation: all rows of one
-	// list or day in one transaction. Likelihoods that moved by less than 0.01
-	// are left out.
+	// AppendSignals adds what is known of exploitation: all rows of one list or
+	// day in one transaction. Exploited rows that say what the newest of their
+	// CVE and list says, and likelihoods that moved by less than 0.01, are left
+	// out; a CVE that left a list is not noticed.
 	AppendSignals(ctx context.Context, known estate.Time, kev []estate.Exploited, epss []estate.Likelihood) (estate.Change, error)
 
-	// AppendVersions stores minted application versions; an existing (application, hash) is left out.
+	// AppendVersions stores minted application versions; an existing
+	// (application, hash) is left out, and a number that another set has is
+	// refused with fault.Conflict.
 	AppendVersions(ctx context.Context, vs []estate.AppVersionRow) (estate.Change, error)
 
 	// Load yields everything known at the given time in feed order, in chunks,
 	// with the newest revision by then of each advisory record whose package
-	// name is in use. estate.Forever means now.
+	// name is in use: a package known by then is called so, and a revision of
+	// the record, whichever, names it. estate.Forever means now. All of it is
+	// one state. A chunk holds whole transactions, its Seq rises, and packages
+	// and subjects come no later than what refers to them. yield may call the
+	// ledger.
 	Load(ctx context.Context, known estate.Time, yield func(estate.Change) error) error
 
-	// Advisories returns the newest revision by known of every record that
-	// names one of the packages. Ecosystems are without suffix.
+	// Advisories returns the newest revision by known of every record of which
+	// a revision names one of the packages, ordered by id. Ecosystems are
+	// without suffix; names are folded.
 	Advisories(ctx context.Context, names []estate.PackageName, known estate.Time) ([]estate.AdvisoryRow, error)
 
 	// Record returns the newest revision by known of one advisory record, with Raw; fault.NotFound when there is none.
@@ -152,7 +165,10 @@ type Ledger interface {
 
 	// Rebuild drops every fact and reads all entries again, in the order in
 	// which they became known, in one transaction. read turns stored evidence
-	// into facts. Advisory records, minted versions and values are kept.
+	// into facts; it must not write to the ledger, and its error ends the
+	// rebuild, which then has changed nothing. Advisory records, signals,
+	// minted versions and values are kept, and so are the facts of evidence
+	// whose body retention dropped. Whoever follows the feed loads again.
 	Rebuild(ctx context.Context, read func(Replayed) ([]Fact, error)) error
 
 	// Get, Put, Delete and List keep small values (tokens, feed states,
@@ -166,11 +182,14 @@ type Ledger interface {
 	Ecosystems(ctx context.Context) (map[string]EcosystemStats, error)
 
 	// Retain applies retention: evidence bodies of bills whose document was
-	// replaced, and superseded advisory revisions, older than the given times
-	// are dropped; facts stay. Zero times keep everything. It returns what was dropped.
+	// replaced in its lane, and advisory revisions that were superseded, before
+	// the given times are dropped; facts stay, and what was known from those
+	// times on is answered as before. Zero times keep everything. It returns
+	// what was dropped.
 	Retain(ctx context.Context, evidence, revisions estate.Time) (Dropped, error)
 
-	// Close waits for running writes and closes.
+	// Close refuses new calls with fault.Unavailable, waits for running ones
+	// and closes. Closing again does nothing.
 	Close() error
 }
 

@@ -8,11 +8,13 @@ import (
 
 // secretKeys are the ends of keys whose values are secrets, in lower case and
 // without separators. Those of passwords may hold anything; values of the
-// others must look random, since "token" and "secret" name harmless things too.
+// others must look random, the more so since "token" and "secret" name
+// harmless things too.
 var (
 	passwordKeys = []string{"password", "passwd", "passphrase"}
-	randomKeys   = []string{"clientsecret", "secretkey", "secretaccesskey", "apikey", "accesskey", "accesskeyid", "privatekey",
-		"accountkey", "authtoken", "accesstoken", "refreshtoken", "secret", "token"}
+	strongKeys   = []string{"clientsecret", "secretkey", "secretaccesskey", "apikey", "privatekey", "accountkey", "authtoken",
+		"accesstoken", "refreshtoken"}
+	weakKeys = []string{"accesskey", "secret", "token"}
 )
 
 // keyed overwrites the value under a key that names a secret; i is somewhere
@@ -27,7 +29,7 @@ func keyed(d *document, i int) {
 	for end < len(d.b) && end-i < 64 && keyChars.has(d.b[end]) {
 		end++
 	}
-	rule := secretKey(d.b[start:end])
+	rule, weak := secretKey(d.b[start:end])
 	if rule == "" {
 		return
 	}
@@ -43,14 +45,15 @@ func keyed(d *document, i int) {
 		if len(text) < 4 || strings.ContainsAny(string(text), "()[]{}") && identifier(text) {
 			return
 		}
-	} else if !random(text) || digest(text) {
+	} else if !random(text) && (weak || !mixed(text)) || weak && digest(text) {
 		return
 	}
 	d.mask(rule, v.from, v.to, v.plain)
 }
 
-// secretKey returns the rule of a key, "" when it names no secret.
-func secretKey(key []byte) string {
+// secretKey returns the rule of a key, "" when it names no secret, and whether
+// the key may well name something else.
+func secretKey(key []byte) (rule string, weak bool) {
 	var buf [128]byte
 	name := buf[:0]
 	for _, c := range key {
@@ -60,12 +63,15 @@ func secretKey(key []byte) string {
 	}
 	ends := func(s string) bool { return bytes.HasSuffix(name, []byte(s)) }
 	if slices.ContainsFunc(passwordKeys, ends) {
-		return "password"
+		return "password", false
 	}
-	if slices.ContainsFunc(randomKeys, ends) {
-		return "secret"
+	if slices.ContainsFunc(strongKeys, ends) {
+		return "secret", false
 	}
-	return ""
+	if slices.ContainsFunc(weakKeys, ends) {
+		return "secret", true
+	}
+	return "", false
 }
 
 // value is where a key's value stands.
@@ -77,14 +83,12 @@ type value struct {
 
 // valueOf finds the value of the key at [start, end).
 func (d *document) valueOf(start, end int) (value, bool) {
-	open, quote := d.quoteBefore(start)
-	if quote != 0 {
-		after, ok := d.quoteAt(end, d.b[open:start])
-		if !ok {
-			// KEY=value within a string.
+	if open, quotes := d.quoteBefore(start); quotes != nil {
+		mark := string(quotes)
+		if !d.at(end, mark) { // KEY=value within a string
 			return d.assigned(start, end)
 		}
-		mark := string(d.b[open:start])
+		after := end + len(mark)
 		i := d.span(after, space)
 		switch d.byteAt(i) {
 		case ':', '=': // "key": value
@@ -125,23 +129,19 @@ func (d *document) valueOf(start, end int) (value, bool) {
 
 // quoteBefore finds the quotation mark that opens at i, with the backslashes
 // of JSON within JSON.
-func (d *document) quoteBefore(i int) (open int, quote byte) {
-	if c := d.byteAt(i - 1); c == '"' || c == '\'' {
-		open = i - 1
-		for open > 0 && d.b[open-1] == '\\' && i-open < 8 {
+func (d *document) quoteBefore(i int) (open int, mark []byte) {
+	first := i // a property's name may have a prefix: "syft:env:DB_PASSWORD"
+	for first > 0 && i-first < 64 && (keyChars.has(d.b[first-1]) || d.b[first-1] == ':') {
+		first--
+	}
+	if c := d.byteAt(first - 1); c == '"' || c == '\'' {
+		open = first - 1
+		for open > 0 && d.b[open-1] == '\\' && first-open < 8 {
 			open--
 		}
-		return open, c
+		return open, d.b[open:first]
 	}
-	return i, 0
-}
-
-// quoteAt accepts the same mark at i.
-func (d *document) quoteAt(i int, mark []byte) (after int, ok bool) {
-	if d.at(i, string(mark)) {
-		return i + len(mark), true
-	}
-	return i, false
+	return i, nil
 }
 
 // member accepts "value": at i and returns where its value starts.

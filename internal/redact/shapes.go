@@ -44,7 +44,7 @@ func (k token) redact(d *document, start int) {
 		return
 	}
 	from := start + len(k.prefix)
-	to := d.span(from, k.set)
+	to := d.spanWithin(from, maxToken, k.set)
 	if to-from < k.least || k.most > 0 && to-from > k.most || !various(d.b[from:to]) {
 		return
 	}
@@ -92,7 +92,7 @@ func jwt(d *document, start int) {
 
 // authorityEnd is what ends a URL's authority (RFC 3986 §3.2), or the text
 // around it.
-var authorityEnd = chars("/?#\\\"'`<>()[]{},; \t\r\n")
+var authorityEnd = chars("/?#\\\"'`<>()[]{} \t\r\n")
 
 // urlPassword overwrites the password of "scheme://user:password@host". start
 // is at the last letter of the scheme.
@@ -107,7 +107,7 @@ func urlPassword(d *document, start int) {
 			at = i
 		}
 	}
-	if colon < 0 || at <= colon+1 || placeholder(d.b[colon+1:at]) {
+	if colon < 0 || at <= colon+1 || placeholder(d.b[colon+1:at]) || typeWords[string(d.b[colon+1:at])] {
 		return
 	}
 	d.mask("url", colon+1, at, false)

@@ -10,7 +10,7 @@ import (
 var typeWords = map[string]bool{"string": true, "number": true, "integer": true, "boolean": true, "object": true, "array": true,
 	"null": true, "true": true, "false": true, "none": true, "required": true, "optional": true, "password": true, "passwd": true,
 	"secret": true, "token": true, "text": true, "header": true, "query": true, "cookie": true, "bearer": true, "basic": true,
-	"apikey": true, "api_key": true, "redacted": true, "undefined": true, "passphrase": true, "username": true}
+	"apikey": true, "api_key": true, "redacted": true, "undefined": true, "passphrase": true, "pass": true, "username": true}
 
 // harmless tells whether a value is something else than a secret.
 func harmless(v []byte) bool {
@@ -29,10 +29,13 @@ func harmless(v []byte) bool {
 // placeholder tells whether a value stands for one that is filled in later, or
 // was taken out.
 func placeholder(v []byte) bool {
-	for _, s := range []string{"${", "{{", "$(", "<%", "&lt;"} {
+	for _, s := range []string{"${", "{{", "$(", "<%"} {
 		if bytes.Contains(v, []byte(s)) {
 			return true
 		}
+	}
+	if bytes.HasPrefix(v, []byte("&lt;")) {
+		return true
 	}
 	switch v[0] {
 	case '$', '<', '%', '{', '[':
@@ -140,6 +143,12 @@ func strength(v []byte) int {
 		}
 	}
 	return kinds[0] + kinds[1] + kinds[2] + kinds[3]
+}
+
+// mixed tells whether a long value mixes small letters, capitals and digits.
+func mixed(v []byte) bool {
+	return len(v) >= 16 && various(v) && !bytes.ContainsAny(v, " \t()[]{}<>\\") &&
+		bytes.ContainsAny(v, digits) && bytes.ContainsAny(v, upper) && bytes.ContainsAny(v, small)
 }
 
 // random tells whether a value looks drawn rather than written: eight

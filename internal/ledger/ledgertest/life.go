@@ -281,6 +281,10 @@ func closed(t *testing.T, s *suite) {
 	errs["Load"] = l.Load(ctx, 1, func(estate.Change) error { return nil })
 	_, errs["Advisories"] = l.Advisories(ctx, nil, 1)
 	_, errs["Record"] = l.Record(ctx, "x", 1)
+	_, errs["Named"] = l.Named(ctx, "x", 1)
+	for _, err := range l.Records(ctx, "npm") {
+		errs["Records"] = err
+	}
 	_, errs["Evidence"] = l.Evidence(ctx, doc("x").SHA256)
 	_, errs["Shape"] = l.Shape(ctx, 1)
 	errs["Rebuild"] = l.Rebuild(ctx, func(ledger.Replayed) ([]ledger.Fact, error) { return nil, nil })
@@ -290,6 +294,9 @@ func closed(t *testing.T, s *suite) {
 	_, errs["List"] = l.List(ctx, "a")
 	_, errs["Ecosystems"] = l.Ecosystems(ctx)
 	_, errs["Retain"] = l.Retain(ctx, 0, 0)
+	if _, ok := errs["Records"]; !ok {
+		t.Error("Records of a closed ledger yields no error")
+	}
 	for name, err := range errs {
 		wantCode(t, name+" of a closed ledger", err, fault.Unavailable)
 	}
