@@ -36,9 +36,15 @@ func (a *Asker) Affected(ctx context.Context, s Scope, w When, query string, p P
 	if err != nil {
 		return nil, err
 	}
-	named, err := a.named(ctx, query)
-	if err != nil {
-		return nil, err
+	var named []estate.AdvisoryRow
+	inUse := false
+	if p.Brief {
+		a.Graph.View(func(v *graph.View) { inUse = len(v.GroupsNamed(canonicalID(query))) > 0 })
+	}
+	if !inUse {
+		if named, err = a.named(ctx, query); err != nil {
+			return nil, err
+		}
 	}
 	var pages []pending
 	a.Graph.View(func(v *graph.View) {
@@ -133,12 +139,14 @@ func (a *Asker) summarise(v *graph.View, s Scope, w When, out *Affected, sus sus
 		out.Advisories = append(out.Advisories, advisory(v, id))
 	}
 	out.Counts = AffectedCounts{Releases: len(im.Releases), Running: im.Running, Exposures: len(im.Open), Suppressed: len(im.Suppressed)}
-	services := make(map[graph.ServiceID]int, 64)
+	services := make([]int32, v.Services())
 	envs := make([]int, v.Envs())
 	apps := make([]int, v.Apps())
 	for _, slot := range im.Open {
 		sl := v.Slot(slot)
-		services[sl.Service]++
+		if services[sl.Service]++; services[sl.Service] == 1 {
+			out.Counts.Services++
+		}
 		envs[sl.Env]++
 		for _, app := range v.Service(sl.Service).Apps {
 			apps[app]++
@@ -147,7 +155,6 @@ func (a *Asker) summarise(v *graph.View, s Scope, w When, out *Affected, sus sus
 			out.Counts.Hidden++
 		}
 	}
-	out.Counts.Services = len(services)
 	for e, n := range envs {
 		if n > 0 {
 			env := v.Env(graph.EnvID(e))
@@ -211,7 +218,7 @@ func tierRank(tier string) int {
 	return 4
 }
 
-func appHit(v *graph.View, s Scope, w When, id graph.AppID, n int, hit map[graph.ServiceID]int) AppHit {
+func appHit(v *graph.View, s Scope, w When, id graph.AppID, n int, hit []int32) AppHit {
 	app := v.App(id)
 	out := AppHit{Name: app.Name, Title: app.Spec.Title, Exposures: n, Services: []string{}, Versions: []AppAtEnv{}}
 	for _, m := range app.Members {
@@ -545,17 +552,19 @@ func (a *Asker) gaps(v *graph.View, s Scope, w When, out *Affected, stored map[s
 				Remedy: "thymus feed update, or thymus feed import of a bundle with " + eco})
 		}
 	}
-	bare := 0
+	slots := v.Bare(w.At)
+	bare := len(slots)
 	var examples []string
-	for i := range v.Slots() {
-		sl := v.Slot(graph.SlotID(i))
-		v.RunningAt(graph.SlotID(i), w.At, func(iv *graph.Interval) {
-			r := v.Release(iv.Release)
-			if r.HasSBOM() {
-				return
-			}
-			bare++
-			if len(examples) < 5 && s.sees(v, sl.Service) {
+	for _, slot := range slots {
+		sl := v.Slot(slot)
+		if len(examples) == 5 {
+			break
+		}
+		if !s.sees(v, sl.Service) {
+			continue
+		}
+		v.RunningAt(slot, w.At, func(iv *graph.Interval) {
+			if r := v.Release(iv.Release); !r.HasSBOM() {
 				examples = append(examples, v.Service(sl.Service).FullName()+"@"+r.Version+" in "+v.Env(sl.Env).Name)
 			}
 		})

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"sync"
+	"time"
 
 	"thymus/internal/estate"
 	"thymus/internal/fault"
@@ -67,7 +69,39 @@ func (d details) Named(ctx context.Context, id string) ([]estate.AdvisoryRow, er
 // feedBucket holds the state of each feed, by name; package feed writes it.
 const feedBucket = "feed"
 
+// storedFor is how long what is stored counts as unchanged while the graph is.
+const storedFor = time.Second
+
+// storedCache spares each question two queries of the ledger.
+type storedCache struct {
+	mu  sync.Mutex
+	seq int64
+	at  time.Time
+	m   map[string]graph.Stored
+}
+
+// Stored returns what advisory data is at hand; the caller must not change it.
 func (d details) Stored(ctx context.Context) (map[string]graph.Stored, error) {
+	var seq int64
+	g, err := d.e.current()
+	if err != nil {
+		return nil, err
+	}
+	g.View(func(v *graph.View) { seq = v.Seq() })
+	c := &d.e.stored
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m != nil && c.seq == seq && time.Since(c.at) < storedFor {
+		return c.m, nil
+	}
+	m, err := d.read(ctx)
+	if err == nil {
+		c.seq, c.at, c.m = seq, time.Now(), m
+	}
+	return m, err
+}
+
+func (d details) read(ctx context.Context) (map[string]graph.Stored, error) {
 	stats, err := d.e.ledger.Ecosystems(ctx)
 	if err != nil {
 		return nil, err

@@ -40,6 +40,7 @@ type Engine struct {
 	now     func() estate.Time
 	log     *slog.Logger
 	hub     hub
+	stored  storedCache
 
 	mu      sync.RWMutex // guards graph, loading and failed
 	graph   *graph.Graph

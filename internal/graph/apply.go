@@ -173,6 +173,7 @@ func (w *watch) collect(yield func(exposureKey)) {
 		return
 	}
 	sc := g.scratch()
+	defer g.giveBack(sc)
 	for _, gr := range w.groups() {
 		for _, s := range g.openSlots(gr, now, sc) {
 			if k := key(gr, s); !done[k] {
@@ -259,9 +260,16 @@ type scratch struct {
 	releases []uint32
 }
 
+// scratch lends memory for a walk; give it back with giveBack.
 func (g *Graph) scratch() *scratch {
-	return &scratch{slots: make([]uint32, len(g.slots)), releases: make([]uint32, len(g.releases))}
+	sc, _ := g.scratches.Get().(*scratch)
+	if sc == nil || len(sc.slots) < len(g.slots) || len(sc.releases) < len(g.releases) || sc.stamp > 1<<31 {
+		sc = &scratch{slots: make([]uint32, len(g.slots)+len(g.slots)/8), releases: make([]uint32, len(g.releases)+len(g.releases)/8)}
+	}
+	return sc
 }
+
+func (g *Graph) giveBack(sc *scratch) { g.scratches.Put(sc) }
 
 func (sc *scratch) next() { sc.stamp++ }
 

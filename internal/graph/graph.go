@@ -97,8 +97,11 @@ type Graph struct {
 	asserted
 	joined
 
-	ordersMu sync.Mutex // besides mu: readers fill the cache
+	scratches sync.Pool
+
+	ordersMu sync.Mutex // besides mu: readers fill the caches
 	orders   orders
+	bare     bareSlots
 }
 
 // New returns an empty graph. now is the clock that "now" means in questions

@@ -84,6 +84,7 @@ type lister struct {
 func (v *View) List(q ListQuery) ListResult {
 	g := v.g
 	l := &lister{g: g, q: &q, sc: g.scratch()}
+	defer g.giveBack(l.sc)
 	if q.Slots != nil {
 		l.allow = make([]bool, len(g.slots))
 		for _, s := range q.Slots {
@@ -136,7 +137,12 @@ func (l *lister) emit(p Pair, vs []compiledVerdict) bool {
 func (l *lister) rows(p Pair, vs []compiledVerdict) []Exposure {
 	g, t := l.g, l.q.At
 	all := g.exposures(p.Group, p.Slot, vs)
-	l.steps += len(g.slots[p.Slot].Intervals)
+	for i := range g.slots[p.Slot].Intervals {
+		l.steps++
+		if set := g.releases[g.slots[p.Slot].Intervals[i].Release].set; set >= 0 {
+			l.steps += int(g.sets[set].n) / 8
+		}
+	}
 	var out []Exposure
 	for _, e := range all {
 		open := e.Opened <= t && t < e.Closed

@@ -67,44 +67,12 @@ func (l *lister) byOpened() {
 		seen := map[Pair]bool{}
 		for _, m := range moments[i:j] {
 			if m.group >= 0 {
-				vs := g.verdictsFor(&g.groups[m.group])
-				for _, s := range l.slotsOfGroup(&g.groups[m.group], vs) {
-					if l.opens(Pair{Group: m.group, Slot: s}, t, vs) {
-						seen[Pair{Group: m.group, Slot: s}] = true
-					}
-				}
-				continue
+				l.openedByGroup(m.group, t, seen)
+			} else {
+				l.openedInSlot(m.slot, t, seen)
 			}
-			started := map[GroupID]bool{}
-			for k := range g.slots[m.slot].Intervals {
-				iv := &g.slots[m.slot].Intervals[k]
-				if iv.From != t {
-					continue
-				}
-				l.steps++
-				g.groupsAt(iv.Release, l.q.At, func(id GroupID, p estate.PackageID) {
-					if l.passes(id) && (l.q.Packages == nil || containsPkg(l.q.Packages, p)) {
-						started[id] = true
-					}
-				})
-			}
-			// A release that ran right before carries its groups on: they did not open now.
-			for k := range g.slots[m.slot].Intervals {
-				iv := &g.slots[m.slot].Intervals[k]
-				if iv.From < t && iv.To >= t {
-					g.groupsAt(iv.Release, l.q.At, func(id GroupID, _ estate.PackageID) {
-						if len(g.verdictsFor(&g.groups[id])) == 0 && g.groups[id].Published <= t {
-							delete(started, id)
-						}
-					})
-				}
-			}
-			l.steps += len(started)
-			for id := range started {
-				vs := g.verdictsFor(&g.groups[id])
-				if l.opens(Pair{Group: id, Slot: m.slot}, t, vs) {
-					seen[Pair{Group: id, Slot: m.slot}] = true
-				}
+			if l.steps > work && len(moments) > j {
+				break // the page ends after this moment
 			}
 		}
 		pairs := make([]Pair, 0, len(seen))
@@ -162,6 +130,125 @@ func (g *Graph) running(s SlotID, t estate.Time) bool {
 	found := false
 	g.slots[s].runningAt(t, func(*Interval) { found = true })
 	return found
+}
+
+// plain tells that a group's exposures follow from releases alone: it was
+// published at one time, and no record is withdrawn and no verdict speaks of it.
+func (l *lister) plain(id GroupID, vs []compiledVerdict) bool {
+	return l.q.State == StateOpen && l.g.groups[id].simple && len(vs) == 0
+}
+
+// openedByGroup finds the slots in which a group opened by being published at t.
+func (l *lister) openedByGroup(id GroupID, t estate.Time, seen map[Pair]bool) {
+	g := l.g
+	gr := &g.groups[id]
+	vs := g.verdictsFor(gr)
+	if !l.plain(id, vs) {
+		for _, s := range l.slotsOfGroup(gr, vs) {
+			if p := (Pair{Group: id, Slot: s}); l.opens(p, t, vs) {
+				seen[p] = true
+			}
+			if l.steps > 2*work {
+				return
+			}
+		}
+		return
+	}
+	slots := l.slotsOfGroup(gr, vs) // stamps slots
+	l.sc.next()
+	for _, p := range gr.pkgs {
+		g.eachReleaseOf(p, func(r ReleaseID) { l.sc.releases[r] = l.sc.stamp })
+	}
+	for _, s := range slots {
+		l.steps++
+		if g.chainStart(s, l.q.At, func(r ReleaseID) bool { return l.sc.releases[r] == l.sc.stamp }) <= t {
+			seen[Pair{Group: id, Slot: s}] = true
+		}
+	}
+}
+
+// chainStart is when the unbroken run of matching releases that covers at
+// began in a slot; Forever when none covers it.
+func (g *Graph) chainStart(s SlotID, at estate.Time, matches func(ReleaseID) bool) estate.Time {
+	sl := &g.slots[s]
+	start := estate.Forever
+	for {
+		// The intervals that reach the start found so far, or cover at.
+		found := start
+		for i := range sl.Intervals {
+			iv := &sl.Intervals[i]
+			if iv.From > at {
+				break
+			}
+			reaches := iv.To > at
+			if start != estate.Forever {
+				reaches = iv.To >= start && iv.From < start
+			}
+			if reaches && iv.From < found && matches(iv.Release) {
+				found = iv.From
+			}
+		}
+		if found == start {
+			return start
+		}
+		start = found
+	}
+}
+
+// openedInSlot finds the groups that opened in a slot by a release that
+// started there at t.
+func (l *lister) openedInSlot(s SlotID, t estate.Time, seen map[Pair]bool) {
+	g := l.g
+	sl := &g.slots[s]
+	started := map[GroupID]bool{}
+	covered := false // by the releases of this moment
+	for k := range sl.Intervals {
+		iv := &sl.Intervals[k]
+		if iv.From != t {
+			continue
+		}
+		covered = covered || iv.To > l.q.At
+		l.groupsIn(iv.Release, func(id GroupID) { started[id] = true })
+	}
+	// A release that ran right before carries its groups on: they did not open now.
+	for k := range sl.Intervals {
+		if iv := &sl.Intervals[k]; iv.From < t && iv.To >= t && len(started) > 0 {
+			l.groupsIn(iv.Release, func(id GroupID) {
+				if started[id] && g.groups[id].simple && g.groups[id].Published <= t && len(g.verdictsFor(&g.groups[id])) == 0 {
+					delete(started, id)
+				}
+			})
+		}
+	}
+	for id := range started {
+		vs := g.verdictsFor(&g.groups[id])
+		p := Pair{Group: id, Slot: s}
+		if l.plain(id, vs) && covered && len(sl.Intervals) == 1 {
+			if g.groups[id].Published <= t {
+				seen[p] = true
+			}
+			continue
+		}
+		if l.opens(p, t, vs) {
+			seen[p] = true
+		}
+		if l.steps > 2*work {
+			return
+		}
+	}
+}
+
+// groupsIn calls fn for each group of the list that matches a release.
+func (l *lister) groupsIn(r ReleaseID, fn func(GroupID)) {
+	if set := l.g.releases[r].set; set >= 0 {
+		l.steps += int(l.g.sets[set].n) / 8
+	}
+	l.g.groupsAt(r, l.q.At, func(id GroupID, p estate.PackageID) {
+		if l.passes(id) && (l.q.Packages == nil || containsPkg(l.q.Packages, p)) {
+			l.steps++
+			fn(id)
+		}
+	})
 }
 
 // opens tells whether an exposure of the pair that the list wants opened at t.

@@ -19,6 +19,7 @@ type asserted struct {
 	verdicts     []estate.VerdictRow
 	descriptions []estate.DescriptionRow // the newest of each source
 	minted       map[string][]estate.AppVersionRow
+	lastMoment   estate.Time // no event or dump is later
 }
 
 func (a *asserted) init() {
@@ -115,6 +116,7 @@ func (g *Graph) addRows(c *estate.Change) joinPlan {
 		inBatch[c.Events[i].Batch]++
 	}
 	for _, r := range c.Events {
+		g.lastMoment = max(g.lastMoment, r.At)
 		if inBatch[r.Batch] == 1 && !r.Complete {
 			r.Batch = 0 // a document that states one deployment is no batch
 		}

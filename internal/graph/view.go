@@ -217,6 +217,7 @@ type Impact struct {
 func (v *View) Impact(groups []GroupID, pkgs []estate.PackageID, t estate.Time) Impact {
 	g := v.g
 	sc := g.scratch()
+	defer g.giveBack(sc)
 	sc.next()
 	var im Impact
 	var vs [][]compiledVerdict
@@ -509,6 +510,36 @@ func (v *View) FindPackage(key string) (estate.PackageID, bool) {
 	return id, ok && v.g.pkgs[id].Key == key
 }
 
+// bareSlots caches what runs without an SBOM now.
+type bareSlots struct {
+	seq   int64
+	valid bool
+	slots []SlotID
+}
+
+// Bare returns the slots in which a release without an SBOM runs at t.
+func (v *View) Bare(t estate.Time) []SlotID {
+	g := v.g
+	g.ordersMu.Lock()
+	defer g.ordersMu.Unlock()
+	now := t >= g.lastMoment
+	if now && g.bare.valid && g.bare.seq == g.seq {
+		return g.bare.slots
+	}
+	var out []SlotID
+	for i := range g.slots {
+		found := false
+		g.slots[i].runningAt(t, func(iv *Interval) { found = found || g.releases[iv.Release].set < 0 })
+		if found {
+			out = append(out, SlotID(i))
+		}
+	}
+	if now {
+		g.bare = bareSlots{g.seq, true, out}
+	}
+	return out
+}
+
 // Bill is one SBOM of a release.
 type Bill struct {
 	ID                                  estate.BillID
@@ -525,19 +556,26 @@ func (v *View) Bills(r ReleaseID) []Bill {
 	live := v.g.liveBills(rel)
 	var out []Bill
 	for _, i := range rel.bills {
-		b := &v.g.bills[i]
 		replaced := true
 		for _, l := range live {
 			replaced = replaced && l != i
 		}
-		out = append(out, Bill{b.id, b.sha(), b.source, b.format, b.generator, b.made, b.known,
-			int(v.g.sets[b.set].n), b.partial, replaced, b.notes})
+		out = append(out, v.bill(i, replaced))
 	}
 	return out
 }
 
+func (v *View) bill(i int32, replaced bool) Bill {
+	b := &v.g.bills[i]
+	return Bill{b.id, b.sha(), b.source, b.format, b.generator, b.made, b.known,
+		int(v.g.sets[b.set].n), b.partial, replaced, b.notes}
+}
+
 // BillWith returns the newest live bill of a release that contains a package.
 func (v *View) BillWith(r ReleaseID, p estate.PackageID) (Bill, bool) {
+	if rel := &v.g.releases[r]; len(rel.bills) == 1 {
+		return v.bill(rel.bills[0], false), true
+	}
 	bills := v.Bills(r)
 	for i := len(bills) - 1; i >= 0; i-- {
 		if bills[i].Replaced {
