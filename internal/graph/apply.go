@@ -376,11 +376,7 @@ func (g *Graph) openGroups(s SlotID, t estate.Time) []GroupID {
 func (g *Graph) slotsOf(pkgs []estate.PackageID, t estate.Time, fn func(SlotID, ReleaseID, estate.PackageID)) {
 	for _, p := range pkgs {
 		g.eachReleaseOf(p, func(r ReleaseID) {
-			for _, s := range g.releases[r].Slots {
-				if g.runs(s, r, t) {
-					fn(s, r, p)
-				}
-			}
+			g.eachSlotOf(r, t, func(s SlotID) { fn(s, r, p) })
 		})
 	}
 }

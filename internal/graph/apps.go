@@ -130,8 +130,8 @@ func MembersHash(ms []estate.Member) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// moment is a change of what runs.
-type moment struct {
+// shift is a change of what runs.
+type shift struct {
 	at, known estate.Time
 	batch     bool
 }
@@ -143,28 +143,28 @@ type moment struct {
 // may be under way; a batch is complete by itself.
 func (g *Graph) timeline(app *App, env EnvID) []Stage {
 	var slots []*Slot
-	var moments []moment
+	var shifts []shift
 	for _, s := range app.Members {
 		if id, ok := g.slotIndex[slotKey{s, env}]; ok {
 			sl := &g.slots[id]
 			slots = append(slots, sl)
 			for i := range sl.Intervals {
 				iv := &sl.Intervals[i]
-				moments = append(moments, moment{iv.From, iv.KnownFrom, iv.began})
+				shifts = append(shifts, shift{iv.From, iv.KnownFrom, iv.began})
 				if iv.To != estate.Forever {
-					moments = append(moments, moment{iv.To, iv.KnownTo, iv.ended})
+					shifts = append(shifts, shift{iv.To, iv.KnownTo, iv.ended})
 				}
 			}
 		}
 	}
-	sort.Slice(moments, func(i, j int) bool { return moments[i].at < moments[j].at })
+	sort.Slice(shifts, func(i, j int) bool { return shifts[i].at < shifts[j].at })
 	var out []Stage
-	for i := 0; i < len(moments); {
-		first, last := moments[i], moments[i]
+	for i := 0; i < len(shifts); {
+		first, last := shifts[i], shifts[i]
 		firstKnown, lastKnown, single := first.known, first.known, !first.batch
 		j := i + 1
-		for ; j < len(moments); j++ {
-			m := moments[j]
+		for ; j < len(shifts); j++ {
+			m := shifts[j]
 			if m.at > last.at.Add(quiet) || m.at > first.at.Add(longest) {
 				break
 			}

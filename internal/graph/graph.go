@@ -90,6 +90,7 @@ type Graph struct {
 	sets         []pkgSet
 	setIndex     map[uint64]int32
 	posted       []int32 // post number -> set
+	postRelease  []ReleaseID
 	postedEdges  int64
 	deadEdges    int64
 

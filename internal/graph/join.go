@@ -14,6 +14,7 @@ type joined struct {
 	namesakes    map[string][]ServiceID // folded name -> services that a name without namespace may mean
 	releases     []Release
 	releaseIndex map[releaseKey]ReleaseID
+	liveIn       [][2]SlotID // by release: where it runs now; {-2, _}: in more slots
 	firstDigest  map[releaseKey]string
 	envs         []Env
 	envIndex     map[string]EnvID // folded name or alias
@@ -221,6 +222,9 @@ func (g *Graph) rejoin() {
 	g.orders.slot = nil
 	for i := range g.sets {
 		g.sets[i].first, g.sets[i].more = -1, nil
+	}
+	for i := range g.postRelease {
+		g.postRelease[i] = noRelease
 	}
 	g.deadEdges = g.postedEdges
 	g.joined.init()
@@ -437,6 +441,7 @@ func (g *Graph) release(s ServiceID, sub *estate.Subject) ReleaseID {
 	if !ok {
 		id = ReleaseID(len(g.releases))
 		g.releases = append(g.releases, Release{Service: s, Version: key.version, set: -1})
+		g.liveIn = append(g.liveIn, [2]SlotID{-1, -1})
 		g.releaseIndex[key] = id
 		g.services[s].Releases = append(g.services[s].Releases, id)
 	}
@@ -474,6 +479,7 @@ func (g *Graph) joinBill(i int32) {
 	if r.set >= 0 {
 		old := &g.sets[r.set]
 		old.dropRelease(id)
+		g.reindex(r.set)
 		if old.first < 0 {
 			g.deadEdges += int64(old.n)
 		}
@@ -483,6 +489,7 @@ func (g *Graph) joinBill(i int32) {
 		g.deadEdges -= int64(g.sets[set].n)
 	}
 	g.sets[set].addRelease(id)
+	g.reindex(set)
 	g.post(set)
 }
 

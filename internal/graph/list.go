@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"math/bits"
+	"slices"
 	"sort"
 
 	"thymus/internal/estate"
@@ -9,7 +11,7 @@ import (
 // Order is the order of an exposure list.
 type Order string
 
-// The orders. Ties are broken by group id and then by slot.
+// The orders. Ties are broken by group and then by slot.
 const (
 	BySeverity  Order = "severity"
 	ByEPSS      Order = "epss"
@@ -65,36 +67,45 @@ type ListResult struct {
 	Over  bool // counting stopped there
 }
 
-// work bounds the steps of one page, so that no filter can make a list slow; a
-// step is a look at one release, slot or exposure.
-const work = 4_000_000
+// work bounds the steps of one page, so that no filter can make a list slow. A
+// step is a look at one release, slot or pair, or at eight packages of a set.
+const work = 1_000_000
+
+// few is up to how many pairs a list is gathered whole and sorted.
+const few = 200_000
 
 type lister struct {
-	g     *Graph
-	q     *ListQuery
-	sc    *scratch
-	res   ListResult
-	steps int
-	done  bool
-	allow []bool // by slot; nil: all
+	g      *Graph
+	q      *ListQuery
+	sc     *scratch
+	res    ListResult
+	steps  int
+	done   bool
+	allow  []uint64  // slots, one bit each; nil: all
+	groups []GroupID // those that the filters leave, in no order; nil: all
+	among  []uint64  // the same, one bit each
+	bound  int       // no more pairs than that can be in the list, if groups is set
+	sorted []uint64  // slots found, one bit each
 }
 
-// List returns one page of exposures. Wide lists walk the groups in order and
-// stop early; lists limited to few slots start from these.
+// List returns one page of exposures. A list that few groups or few slots can
+// be in starts from these; a wide one walks the groups in order and stops early.
 func (v *View) List(q ListQuery) ListResult {
 	g := v.g
-	l := &lister{g: g, q: &q, sc: g.scratch()}
+	l := &lister{g: g, q: &q, sc: g.scratch(), sorted: make([]uint64, len(g.slots)/64+1)}
 	defer g.giveBack(l.sc)
 	if q.Slots != nil {
-		l.allow = make([]bool, len(g.slots))
+		l.allow = make([]uint64, len(g.slots)/64+1)
 		for _, s := range q.Slots {
-			l.allow[s] = true
+			set(l.allow, int(s))
 		}
 	}
-	switch q.Order {
-	case ByService:
+	l.candidates()
+	switch {
+	case l.groups != nil && len(l.groups) == 0 || q.Slots != nil && len(q.Slots) == 0:
+	case q.Order == ByService:
 		l.byService()
-	case ByOpened:
+	case q.Order == ByOpened:
 		l.byOpened()
 	default:
 		l.byGroup()
@@ -102,7 +113,77 @@ func (v *View) List(q ListQuery) ListResult {
 	return l.res
 }
 
-func (l *lister) allowed(s SlotID) bool { return l.allow == nil || l.allow[s] }
+func set(bits []uint64, i int)      { bits[i>>6] |= 1 << (i & 63) }
+func has(bits []uint64, i int) bool { return bits[i>>6]&(1<<(i&63)) != 0 }
+
+// candidates finds the groups that the filters on groups and packages leave,
+// when there are any such filters.
+func (l *lister) candidates() {
+	g := l.g
+	var base []GroupID
+	switch {
+	case l.q.State == StateSuppressed:
+		base = []GroupID{}
+		for id := range g.verdictsOf {
+			base = append(base, g.groupsNamed(id)...)
+		}
+	case l.q.Packages != nil:
+		base = []GroupID{}
+		for _, p := range l.q.Packages {
+			base = append(base, g.pkgs[p].Groups...)
+		}
+	case l.q.Group == nil:
+		return
+	}
+	slices.Sort(base)
+	base = slices.Compact(base)
+	l.groups = []GroupID{}
+	l.among = make([]uint64, len(g.groups)/64+1)
+	take := func(id GroupID) {
+		gr := &g.groups[id]
+		if len(gr.pkgs) == 0 || gr.gone() || l.q.Group != nil && !l.q.Group(id) {
+			return
+		}
+		l.groups = append(l.groups, id)
+		set(l.among, int(id))
+		for _, p := range gr.pkgs {
+			l.bound += int(g.pkgs[p].post.n)
+		}
+	}
+	if base != nil {
+		for _, id := range base {
+			take(id)
+		}
+		return
+	}
+	for id := range g.groups {
+		take(GroupID(id))
+	}
+	if len(l.groups) == len(g.groups) {
+		l.groups, l.among, l.bound = nil, nil, 0
+	}
+}
+
+func (l *lister) passes(id GroupID) bool {
+	if l.among != nil {
+		return has(l.among, int(id))
+	}
+	gr := &l.g.groups[id]
+	return !gr.gone() && len(gr.pkgs) > 0
+}
+
+func (l *lister) allowed(s SlotID) bool { return l.allow == nil || has(l.allow, int(s)) }
+
+// current tells that the list is about what runs at the time asked about.
+func (l *lister) current() bool { return l.q.State == StateOpen || l.q.State == StateSuppressed }
+
+// exhausted ends the page when its work is done; last is where to go on.
+func (l *lister) exhausted(last Pair) bool {
+	if l.steps > work && !l.done {
+		l.res.More, l.res.Over, l.done, l.res.Last = true, true, true, last
+	}
+	return l.done
+}
 
 // emit takes the exposures of one pair and tells whether to go on.
 func (l *lister) emit(p Pair, vs []compiledVerdict) bool {
@@ -118,14 +199,11 @@ func (l *lister) emit(p Pair, vs []compiledVerdict) bool {
 			}
 		}
 		l.res.Last = p
-		if l.steps > work {
-			l.res.More, l.res.Over, l.done = true, true, true
-		}
-		return !l.done
+		return !l.exhausted(p)
 	}
 	// The page is full: from here on only count.
 	l.res.More = true
-	if l.res.Total >= l.q.Count || l.steps > work || l.q.Row != nil || l.q.State != StateOpen {
+	if l.res.Total >= l.q.Count || l.steps > work/4 || l.q.Row != nil || l.q.State != StateOpen {
 		l.res.Over, l.done = true, true
 		return false
 	}
@@ -138,43 +216,36 @@ func (l *lister) rows(p Pair, vs []compiledVerdict) []Exposure {
 	g, t := l.g, l.q.At
 	all := g.exposures(p.Group, p.Slot, vs)
 	for i := range g.slots[p.Slot].Intervals {
-		l.steps++
-		if set := g.releases[g.slots[p.Slot].Intervals[i].Release].set; set >= 0 {
-			l.steps += int(g.sets[set].n) / 8
-		}
+		l.steps += 1 + l.size(g.slots[p.Slot].Intervals[i].Release)
 	}
 	var out []Exposure
 	for _, e := range all {
 		open := e.Opened <= t && t < e.Closed
-		switch l.q.State {
-		case StateOpen:
-			if !open {
-				continue
-			}
-		case StateClosed:
-			if open || e.Opened > t {
-				continue
-			}
-		case StateAll:
-			if e.Opened > t {
-				continue
-			}
+		if l.q.State == StateSuppressed || e.Opened > t ||
+			l.q.State == StateOpen && !open || l.q.State == StateClosed && open {
+			continue
 		}
-		if l.q.State != StateSuppressed {
-			if e.Closed > t && e.Closed != estate.Forever {
-				e.Closed, e.ClosedBy = estate.Forever, "" // as of t it was open
-			}
-			out = append(out, e)
+		if open && e.Closed != estate.Forever {
+			e.Closed, e.ClosedBy = estate.Forever, "" // as of t it was open
 		}
+		out = append(out, e)
 	}
-	if l.q.State == StateSuppressed {
+	if l.q.State == StateSuppressed && !openIn(all, t) {
 		for _, e := range g.exposures(p.Group, p.Slot, nil) {
-			if e.Opened <= t && t < e.Closed && !openIn(all, t) {
+			if e.Opened <= t && t < e.Closed {
 				out = append(out, e)
 			}
 		}
 	}
 	return out
+}
+
+// size is what a look at a release's packages costs, in steps.
+func (l *lister) size(r ReleaseID) int {
+	if s := l.g.releases[r].set; s >= 0 {
+		return int(l.g.sets[s].n) / 8
+	}
+	return 0
 }
 
 func openIn(es []Exposure, t estate.Time) bool {
@@ -189,7 +260,7 @@ func openIn(es []Exposure, t estate.Time) bool {
 // pkgsOf returns the packages by which the group may be in the list.
 func (l *lister) pkgsOf(gr *Group) []estate.PackageID {
 	ps := gr.pkgs
-	if l.q.State == StateOpen || l.q.State == StateSuppressed {
+	if l.current() {
 		ps = l.g.activePackages(gr, l.q.At)
 	}
 	if l.q.Packages == nil {
@@ -204,103 +275,52 @@ func (l *lister) pkgsOf(gr *Group) []estate.PackageID {
 	return out
 }
 
-// wantSlot tells whether the pair can be in the list, by verdicts of the open state.
+// wanted tells whether a release and package in a slot can put the pair on the
+// list, as far as verdicts decide.
 func (l *lister) wanted(vs []compiledVerdict, s SlotID, r ReleaseID, p estate.PackageID) bool {
+	if !l.current() {
+		return true
+	}
 	if len(vs) == 0 {
-		return l.q.State != StateSuppressed
+		return l.q.State == StateOpen
 	}
 	c := l.g.decide(vs, &l.g.slots[s], r, p, l.q.At)
-	closed := c != nil && closes(c.row.Status)
-	switch l.q.State {
-	case StateOpen:
-		return !closed
-	case StateSuppressed:
-		return closed
-	}
-	return true
+	return (c != nil && closes(c.row.Status)) == (l.q.State == StateSuppressed)
 }
 
 // slotsOfGroup returns the allowed slots of a group, sorted.
 func (l *lister) slotsOfGroup(gr *Group, vs []compiledVerdict) []SlotID {
 	g := l.g
-	now := l.q.State == StateOpen || l.q.State == StateSuppressed
-	var out []SlotID
-	l.sc.next()
+	if l.q.State == StateOpen && everywhere(vs, l.q.At) {
+		return nil
+	}
+	low, high := len(l.sorted), -1
+	see := func(s SlotID, r ReleaseID, p estate.PackageID) {
+		if l.allowed(s) && !has(l.sorted, int(s)) && l.wanted(vs, s, r, p) {
+			set(l.sorted, int(s))
+			low, high = min(low, int(s)>>6), max(high, int(s)>>6)
+		}
+	}
 	for _, p := range l.pkgsOf(gr) {
-		l.steps += int(g.pkgs[p].post.n)
+		l.steps += int(g.pkgs[p].post.n) / 4
 		g.eachReleaseOf(p, func(r ReleaseID) {
+			if l.current() {
+				g.eachSlotOf(r, l.q.At, func(s SlotID) { see(s, r, p) })
+				return
+			}
 			for _, s := range g.releases[r].Slots {
-				if !l.allowed(s) || l.sc.slots[s] == l.sc.stamp || now && !g.runs(s, r, l.q.At) || !l.wanted(vs, s, r, p) {
-					continue
-				}
-				l.sc.slots[s] = l.sc.stamp
-				out = append(out, s)
+				see(s, r, p)
 			}
 		})
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
+	var out []SlotID
+	for w := low; w <= high; w++ {
+		for word := l.sorted[w]; word != 0; word &= word - 1 {
+			out = append(out, SlotID(w<<6+bits.TrailingZeros64(word)))
+		}
+		l.sorted[w] = 0
+	}
 	return out
-}
-
-func (l *lister) passes(id GroupID) bool {
-	gr := &l.g.groups[id]
-	return !gr.gone() && len(gr.pkgs) > 0 && (l.q.Group == nil || l.q.Group(id))
-}
-
-// byGroup walks the groups in order.
-func (l *lister) byGroup() {
-	g := l.g
-	order := g.groupOrder(l.q.Order)
-	n := len(order)
-	at := func(i int) GroupID {
-		if l.q.Reverse {
-			return order[n-1-i]
-		}
-		return order[i]
-	}
-	start := 0
-	if l.q.Started {
-		for i := range n {
-			if at(i) == l.q.After.Group {
-				start = i
-				break
-			}
-		}
-	}
-	marked, pairs := l.mark()
-	for i := start; i < n && !l.done; i++ {
-		id := at(i)
-		if marked != nil && marked[id>>6]&(1<<(id&63)) == 0 || !l.passes(id) {
-			continue
-		}
-		l.steps++
-		vs := g.verdictsFor(&g.groups[id])
-		var slots []SlotID
-		if pairs != nil {
-			for _, s := range pairs[id] {
-				if l.narrowWanted(id, s, vs) {
-					slots = append(slots, s)
-				}
-			}
-		} else {
-			if l.q.State == StateOpen && everywhere(vs, l.q.At) {
-				continue
-			}
-			slots = l.slotsOfGroup(&g.groups[id], vs)
-		}
-		for _, s := range slots {
-			if l.q.Started && i == start && id == l.q.After.Group && s <= l.q.After.Slot {
-				continue
-			}
-			if !l.emit(Pair{Group: id, Slot: s}, vs) {
-				break
-			}
-		}
-		if l.steps > work && !l.done {
-			l.res.More, l.res.Over, l.done = true, true, true
-			l.res.Last = Pair{Group: id, Slot: SlotID(len(g.slots))}
-		}
-	}
 }
 
 // everywhere tells that one verdict closes the group in every slot.
@@ -319,216 +339,300 @@ func everywhere(vs []compiledVerdict, t estate.Time) bool {
 	return all
 }
 
-func (l *lister) narrowWanted(id GroupID, s SlotID, vs []compiledVerdict) bool {
-	if len(vs) == 0 && l.q.State != StateSuppressed {
-		return true
+// byGroup walks the groups in order.
+func (l *lister) byGroup() {
+	g := l.g
+	order, rank := g.groupOrder(l.q.Order)
+	if l.groups != nil && len(l.groups) < len(order)/2 {
+		order = slices.Clone(l.groups)
+		slices.SortFunc(order, func(a, b GroupID) int { return int(rank[a] - rank[b]) })
 	}
-	g, wanted := l.g, false
-	ps := l.pkgsOf(&g.groups[id])
-	g.slots[s].runningAt(l.q.At, func(iv *Interval) {
-		for _, p := range g.packagesOf(iv.Release, ps) {
-			wanted = wanted || l.wanted(vs, s, iv.Release, p)
+	n := len(order)
+	at := func(i int) GroupID {
+		if l.q.Reverse {
+			return order[n-1-i]
 		}
-	})
-	return wanted || l.q.State == StateClosed || l.q.State == StateAll
+		return order[i]
+	}
+	start := 0
+	if l.q.Started {
+		after := rank[l.q.After.Group]
+		start = sort.Search(n, func(i int) bool {
+			if l.q.Reverse {
+				return rank[at(i)] <= after
+			}
+			return rank[at(i)] >= after
+		})
+	}
+	marked, pairs := l.mark()
+	for i := start; i < n && !l.done; i++ {
+		id := at(i)
+		if marked != nil && !has(marked, int(id)) || !l.passes(id) {
+			continue
+		}
+		l.steps++
+		vs := g.verdictsFor(&g.groups[id])
+		var slots []SlotID
+		if pairs != nil {
+			slots = l.keepWanted(id, pairs.of(id), vs)
+		} else {
+			slots = l.slotsOfGroup(&g.groups[id], vs)
+		}
+		for _, s := range slots {
+			if l.q.Started && id == l.q.After.Group && s <= l.q.After.Slot {
+				continue
+			}
+			if !l.emit(Pair{Group: id, Slot: s}, vs) {
+				break
+			}
+		}
+		if !l.done {
+			l.exhausted(Pair{Group: id, Slot: SlotID(len(g.slots))})
+		}
+	}
 }
 
-// enough is how many pairs are gathered before a list counts as wide.
-const enough = 1_000_000
+// keepWanted leaves the slots in which verdicts leave the group on the list.
+func (l *lister) keepWanted(id GroupID, slots []SlotID, vs []compiledVerdict) []SlotID {
+	if !l.current() || len(vs) == 0 {
+		if l.q.State == StateSuppressed {
+			return nil
+		}
+		return slots
+	}
+	if l.q.State == StateOpen && everywhere(vs, l.q.At) {
+		return nil
+	}
+	ps := l.pkgsOf(&l.g.groups[id])
+	var out []SlotID
+	for _, s := range slots {
+		wanted := false
+		l.g.slots[s].runningAt(l.q.At, func(iv *Interval) {
+			l.steps += l.size(iv.Release)
+			for _, p := range l.g.packagesOf(iv.Release, ps) {
+				wanted = wanted || l.wanted(vs, s, iv.Release, p)
+			}
+		})
+		if wanted {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// pairTable holds the slots of each group, packed.
+type pairTable struct {
+	first []int32 // by group, and one more
+	slots []SlotID
+}
+
+func (t *pairTable) of(id GroupID) []SlotID { return t.slots[t.first[id]:t.first[id+1]] }
+
+// gatherable is up to how many slots the pairs of a limited list are gathered.
+const gatherable = 400
 
 // mark finds the groups that can occur in the allowed slots: nil when every
-// slot is allowed. pairs holds their slots, unless there are too many.
-func (l *lister) mark() (marked []uint64, pairs map[GroupID][]SlotID) {
+// slot is allowed. For few slots it gathers their pairs, too.
+func (l *lister) mark() (marked []uint64, pairs *pairTable) {
 	if l.q.Slots == nil {
 		return nil, nil
 	}
 	g := l.g
 	marked = make([]uint64, len(g.groups)/64+1)
-	pairs = map[GroupID][]SlotID{}
-	now := l.q.State == StateOpen || l.q.State == StateSuppressed
-	gathered := 0
-	for _, s := range l.q.Slots {
-		sl := &g.slots[s]
-		take := func(iv *Interval) {
-			set := g.releases[iv.Release].set
-			if set < 0 {
-				return
-			}
-			l.steps += int(g.sets[set].n) / 8
-			see := func(id GroupID) {
-				marked[id>>6] |= 1 << (id & 63)
-				if pairs == nil {
-					return
-				}
-				if have := pairs[id]; len(have) > 0 && have[len(have)-1] == s {
-					return
-				}
-				pairs[id] = append(pairs[id], s)
-				if gathered++; gathered > enough {
-					pairs = nil
-				}
-			}
-			g.sets[set].eachPackage(func(p estate.PackageID) bool {
-				if g.pkgHot[p>>6]&(1<<(p&63)) == 0 || l.q.Packages != nil && !containsPkg(l.q.Packages, p) {
-					return true
-				}
-				for _, id := range g.pkgs[p].Groups {
-					if !now {
-						see(id)
-					} else if from, until, ok := g.activeFor(&g.groups[id], p); ok && from <= l.q.At && l.q.At < until {
-						see(id)
+	if len(l.q.Slots) > gatherable {
+		// Many slots: collect their packages, then what matches these.
+		hot := make([]uint64, len(g.pkgHot))
+		for _, s := range l.q.Slots {
+			l.eachRun(s, func(r ReleaseID) {
+				l.steps += l.size(r) / 4
+				if s := g.releases[r].set; s >= 0 {
+					b := g.sets[s].blob
+					var p, d uint32
+					for i := 0; i < len(b); {
+						d, i = uvarint(b, i)
+						p += d
+						hot[p>>6] |= 1 << (p & 63)
 					}
 				}
-				return true
 			})
 		}
-		if now {
-			sl.runningAt(l.q.At, take)
-		} else {
-			for i := range sl.Intervals {
-				take(&sl.Intervals[i])
+		for w := range hot {
+			for word := hot[w] & g.pkgHot[w]; word != 0; word &= word - 1 {
+				for _, id := range g.pkgs[w<<6+bits.TrailingZeros64(word)].Groups {
+					set(marked, int(id))
+				}
+			}
+		}
+		return marked, nil
+	}
+	type pair struct {
+		group GroupID
+		slot  SlotID
+	}
+	var all []pair
+	count := make([]int32, len(g.groups)+1)
+	for _, s := range l.q.Slots {
+		l.eachRun(s, func(r ReleaseID) {
+			l.steps += l.size(r)
+			l.groupsIn(r, func(id GroupID) {
+				all = append(all, pair{id, s})
+				set(marked, int(id))
+				count[id+1]++
+			})
+		})
+	}
+	for i := 1; i < len(count); i++ {
+		count[i] += count[i-1]
+	}
+	t := &pairTable{first: count, slots: make([]SlotID, len(all))}
+	next := slices.Clone(count)
+	for _, p := range all { // slots come in order, so each group's are sorted
+		t.slots[next[p.group]] = p.slot
+		next[p.group]++
+	}
+	// Two packages, or two releases, may have given a pair twice.
+	out := int32(0)
+	for id := range len(g.groups) {
+		from, to := count[id], count[id+1]
+		count[id] = out
+		for i := from; i < to; i++ {
+			if i == from || t.slots[i] != t.slots[i-1] {
+				t.slots[out] = t.slots[i]
+				out++
 			}
 		}
 	}
-	return marked, pairs
+	count[len(g.groups)] = out
+	return marked, t
 }
 
-// byService walks the slots in the order of service and environment names.
-func (l *lister) byService() {
-	g := l.g
-	slots := l.q.Slots
-	if slots == nil {
-		slots = make([]SlotID, len(g.slots))
-		for i := range slots {
-			slots[i] = SlotID(i)
-		}
+// eachRun calls fn for the releases of a slot that the list is about.
+func (l *lister) eachRun(s SlotID, fn func(ReleaseID)) {
+	sl := &l.g.slots[s]
+	if l.current() {
+		sl.runningAt(l.q.At, func(iv *Interval) { fn(iv.Release) })
+		return
 	}
-	rank := g.slotRank()
-	order := append([]SlotID(nil), slots...)
-	sort.Slice(order, func(i, j int) bool {
-		if l.q.Reverse {
-			return rank[order[i]] > rank[order[j]]
-		}
-		return rank[order[i]] < rank[order[j]]
-	})
-	severity := g.groupRank(BySeverity)
-	skipping := l.q.Started
-	for _, s := range order {
-		if skipping && s != l.q.After.Slot {
+	for i := range sl.Intervals {
+		fn(sl.Intervals[i].Release)
+	}
+}
+
+// groupsIn calls fn for each group of the list that matches a release, once a package.
+func (l *lister) groupsIn(r ReleaseID, fn func(GroupID)) {
+	g := l.g
+	s := g.releases[r].set
+	if s < 0 {
+		return
+	}
+	b := g.sets[s].blob
+	var p, d uint32
+	for i := 0; i < len(b); {
+		d, i = uvarint(b, i)
+		p += d
+		if !has(g.pkgHot, int(p)) || l.q.Packages != nil && !containsPkg(l.q.Packages, estate.PackageID(p)) {
 			continue
 		}
-		if l.done {
-			return
+		for _, id := range g.pkgs[p].Groups {
+			if !l.passes(id) {
+				continue
+			}
+			if l.current() {
+				if from, until, ok := g.activeFor(&g.groups[id], estate.PackageID(p)); !ok || l.q.At < from || until <= l.q.At {
+					continue
+				}
+			}
+			fn(id)
 		}
-		_, pairs := (&lister{g: g, q: &ListQuery{At: l.q.At, State: l.q.State, Packages: l.q.Packages, Slots: []SlotID{s}}, sc: l.sc}).mark()
-		ids := make([]GroupID, 0, len(pairs))
-		for id := range pairs {
-			if l.passes(id) {
-				ids = append(ids, id)
+	}
+}
+
+// gather collects all pairs of a list that few groups can be in.
+func (l *lister) gather() []Pair {
+	var out []Pair
+	for _, id := range l.groups {
+		vs := l.g.verdictsFor(&l.g.groups[id])
+		for _, s := range l.slotsOfGroup(&l.g.groups[id], vs) {
+			out = append(out, Pair{Group: id, Slot: s})
+		}
+	}
+	return out
+}
+
+// byService walks the slots in the order of service and environment names, and
+// in each slot the groups by severity.
+func (l *lister) byService() {
+	g := l.g
+	rank := g.slotRank()
+	_, severity := g.groupOrder(BySeverity)
+	before := func(a, b Pair) bool {
+		ra, rb := rank[a.Slot], rank[b.Slot]
+		if ra != rb {
+			return (ra < rb) != l.q.Reverse
+		}
+		if int(a.Group) >= len(severity) || int(b.Group) >= len(severity) {
+			return a.Group < b.Group
+		}
+		return severity[a.Group] < severity[b.Group]
+	}
+	if l.groups != nil && l.bound <= few {
+		pairs := l.gather()
+		sort.Slice(pairs, func(i, j int) bool { return before(pairs[i], pairs[j]) })
+		for _, p := range pairs {
+			if l.q.Started && !before(l.q.After, p) {
+				continue
+			}
+			if !l.emit(p, g.verdictsFor(&g.groups[p.Group])) {
+				return
 			}
 		}
-		sort.Slice(ids, func(i, j int) bool { return severity[ids[i]] < severity[ids[j]] })
+		return
+	}
+	order := g.slotsByName()
+	if l.q.Slots != nil {
+		order = slices.Clone(l.q.Slots)
+		slices.SortFunc(order, func(a, b SlotID) int { return int(rank[a] - rank[b]) })
+	}
+	n := len(order)
+	start := 0
+	at := func(i int) SlotID {
+		if l.q.Reverse {
+			return order[n-1-i]
+		}
+		return order[i]
+	}
+	if l.q.Started {
+		after := rank[l.q.After.Slot]
+		start = sort.Search(n, func(i int) bool {
+			if l.q.Reverse {
+				return rank[at(i)] <= after
+			}
+			return rank[at(i)] >= after
+		})
+	}
+	for i := start; i < n; i++ {
+		s := at(i)
+		var ids []GroupID
+		l.eachRun(s, func(r ReleaseID) {
+			l.steps += l.size(r)
+			l.groupsIn(r, func(id GroupID) { ids = append(ids, id) })
+		})
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+		slices.SortFunc(ids, func(a, b GroupID) int { return int(severity[a] - severity[b]) })
 		l.steps += len(ids)
 		for _, id := range ids {
-			if skipping && severity[id] <= severity[l.q.After.Group] {
+			p := Pair{Group: id, Slot: s}
+			if l.q.Started && s == l.q.After.Slot && !before(l.q.After, p) {
 				continue
 			}
 			vs := g.verdictsFor(&g.groups[id])
-			if l.narrowWanted(id, s, vs) && !l.emit(Pair{Group: id, Slot: s}, vs) {
+			if len(l.keepWanted(id, []SlotID{s}, vs)) > 0 && !l.emit(p, vs) {
 				return
 			}
 		}
-		skipping = false
-		if l.steps > work {
-			l.res.More, l.res.Over, l.done = true, true, true
-			l.res.Last = Pair{Group: GroupID(len(g.groups)), Slot: s}
+		if l.exhausted(Pair{Group: GroupID(len(g.groups)), Slot: s}) {
+			return
 		}
 	}
-}
-
-// groupKey is the value by which an order ranks a group; the greatest first.
-func (g *Graph) groupKey(o Order, id GroupID) float64 {
-	gr := &g.groups[id]
-	switch o {
-	case ByEPSS:
-		return gr.EPSS
-	case ByPublished:
-		return float64(gr.Published)
-	}
-	k := float64(gr.Severity)*1e6 + gr.Score*1e3
-	if _, ok := g.exploited[gr.ID]; ok {
-		k += 500
-	}
-	return k + gr.EPSS
-}
-
-// orders caches sorted groups; they change with the advisories.
-type orders struct {
-	changes int
-	groups  int
-	order   map[Order][]GroupID
-	rank    map[Order][]int32
-	slots   int
-	slot    []int32
-}
-
-func (g *Graph) groupOrder(o Order) []GroupID {
-	g.ordersMu.Lock()
-	defer g.ordersMu.Unlock()
-	c := &g.orders
-	if c.order == nil || c.changes != g.changes || c.groups != len(g.groups) {
-		c.changes, c.groups = g.changes, len(g.groups)
-		c.order, c.rank = map[Order][]GroupID{}, map[Order][]int32{}
-	}
-	if order, ok := c.order[o]; ok {
-		return order
-	}
-	order := make([]GroupID, len(g.groups))
-	key := make([]float64, len(g.groups))
-	for i := range order {
-		order[i] = GroupID(i)
-		key[i] = g.groupKey(o, GroupID(i))
-	}
-	sort.Slice(order, func(i, j int) bool {
-		a, b := order[i], order[j]
-		if key[a] != key[b] {
-			return key[a] > key[b]
-		}
-		return g.groups[a].ID > g.groups[b].ID
-	})
-	rank := make([]int32, len(order))
-	for i, id := range order {
-		rank[id] = int32(i)
-	}
-	c.order[o], c.rank[o] = order, rank
-	return order
-}
-
-func (g *Graph) groupRank(o Order) []int32 {
-	g.groupOrder(o)
-	g.ordersMu.Lock()
-	defer g.ordersMu.Unlock()
-	return g.orders.rank[o]
-}
-
-// slotRank ranks the slots by service and environment name.
-func (g *Graph) slotRank() []int32 {
-	g.ordersMu.Lock()
-	defer g.ordersMu.Unlock()
-	c := &g.orders
-	if c.slot != nil && c.slots == len(g.slots) {
-		return c.slot
-	}
-	names := make([]string, len(g.slots))
-	order := make([]SlotID, len(g.slots))
-	for i := range g.slots {
-		order[i] = SlotID(i)
-		names[i] = g.services[g.slots[i].Service].FullName() + "\x00" + g.envs[g.slots[i].Env].Name
-	}
-	sort.Slice(order, func(i, j int) bool { return names[order[i]] < names[order[j]] })
-	c.slot, c.slots = make([]int32, len(order)), len(order)
-	for i, s := range order {
-		c.slot[s] = int32(i)
-	}
-	return c.slot
 }

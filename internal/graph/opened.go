@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"slices"
 	"sort"
 
 	"thymus/internal/estate"
@@ -8,128 +9,95 @@ import (
 
 // byOpened lists exposures by the time at which they opened. That is the later
 // of two times: when the advisory was published, and when the chain of matching
-// releases in the slot began. So both kinds of event are merged in the order of
-// time, and each yields exactly the exposures that opened then: a publication
-// those of its group whose chain had begun, the start of an interval those of
-// its slot that were published before.
+// releases in the slot began. So both kinds of moment are merged in the order
+// of time, and each yields exactly the exposures that opened then: a group
+// those of its slots whose chain had begun, a start in a slot those of the
+// release's groups that were published before.
 func (l *lister) byOpened() {
-	g := l.g
-	type moment struct {
-		at    estate.Time
-		group GroupID // or -1
-		slot  SlotID
+	if l.groups != nil && l.bound <= few/20 {
+		l.openedGathered()
+		return
 	}
-	var moments []moment
-	for id := range g.groups {
-		if l.passes(GroupID(id)) {
-			for _, t := range g.beginnings(&g.groups[id]) {
-				moments = append(moments, moment{t, GroupID(id), -1})
-			}
-		}
+	moments := l.g.allMoments()
+	n := len(moments)
+	at := func(i int) moment { return moments[i] }
+	if l.q.Reverse {
+		at = reversed(moments)
 	}
-	for s := range g.slots {
-		if !l.allowed(SlotID(s)) || l.q.State == StateOpen && !g.running(SlotID(s), l.q.At) {
-			continue
-		}
-		last := estate.Time(-1)
-		for i := range g.slots[s].Intervals {
-			if from := g.slots[s].Intervals[i].From; from != last && from <= l.q.At {
-				moments = append(moments, moment{from, -1, SlotID(s)})
-				last = from
-			}
-		}
-	}
-	sort.Slice(moments, func(i, j int) bool {
-		a, b := &moments[i], &moments[j]
-		if a.at != b.at {
-			return (a.at > b.at) != l.q.Reverse
-		}
-		if a.group != b.group {
-			return a.group < b.group
-		}
-		return a.slot < b.slot
-	})
-	var after estate.Time
+	start := 0
 	if l.q.Started {
-		after = l.q.After.Opened
+		start = sort.Search(n, func(i int) bool {
+			m := at(i)
+			if m.at != l.q.After.Opened {
+				return (m.at < l.q.After.Opened) != l.q.Reverse
+			}
+			return !l.passed(m)
+		})
 	}
-	for i := 0; i < len(moments) && !l.done; {
-		t := moments[i].at
-		j := i
-		for j < len(moments) && moments[j].at == t {
-			j++
-		}
-		past := l.q.Started && t != after && (t > after) != l.q.Reverse
-		if past || t > l.q.At {
-			i = j
+	for i := start; i < n && !l.done; i++ {
+		m := at(i)
+		if m.at > l.q.At {
 			continue
 		}
-		seen := map[Pair]bool{}
-		for _, m := range moments[i:j] {
-			if m.group >= 0 {
-				l.openedByGroup(m.group, t, seen)
-			} else {
-				l.openedInSlot(m.slot, t, seen)
-			}
-			if l.steps > work && len(moments) > j {
-				break // the page ends after this moment
-			}
-		}
-		pairs := make([]Pair, 0, len(seen))
-		for p := range seen {
-			pairs = append(pairs, p)
-		}
-		sort.Slice(pairs, func(a, b int) bool { return pairBefore(pairs[a], pairs[b]) })
-		for _, p := range pairs {
-			if l.q.Started && t == after && !pairBefore(l.q.After, p) {
+		l.steps++
+		var last Pair
+		if m.group >= 0 {
+			if !l.passes(m.group) {
 				continue
 			}
-			p.Opened = t
-			if !l.emit(p, g.verdictsFor(&g.groups[p.Group])) {
-				break
+			l.openedByGroup(m)
+			last = Pair{Group: m.group, Slot: SlotID(len(l.g.slots)), Opened: m.at}
+		} else {
+			if !l.allowed(m.slot) || l.q.State == StateOpen && !l.g.running(m.slot, l.q.At) {
+				continue
 			}
+			l.openedInSlot(m)
+			last = Pair{Group: GroupID(len(l.g.groups)), Slot: m.slot, Opened: m.at}
 		}
-		if l.steps > work && !l.done && j < len(moments) && len(pairs) > 0 {
-			l.res.More, l.res.Over, l.done = true, true, true
+		l.exhausted(last)
+	}
+}
+
+// reversed walks moments from the earliest time, each time's in their own order.
+func reversed(moments []moment) func(int) moment {
+	out := make([]moment, 0, len(moments))
+	for i := len(moments); i > 0; {
+		j := i - 1
+		for j > 0 && moments[j-1].at == moments[i-1].at {
+			j--
 		}
+		out = append(out, moments[j:i]...)
 		i = j
 	}
+	return func(i int) moment { return out[i] }
 }
 
-func pairBefore(a, b Pair) bool {
-	if a.Group != b.Group {
-		return a.Group < b.Group
+// passed tells that a moment of the time at which the page before ended was
+// listed whole. At one time groups come first, then slots.
+func (l *lister) passed(m moment) bool {
+	a := l.q.After
+	byGroup := int(a.Group) < len(l.g.groups) && slices.Contains(l.g.beginnings(&l.g.groups[a.Group]), a.Opened)
+	switch {
+	case byGroup && m.group >= 0:
+		return m.group < a.Group
+	case byGroup:
+		return false
+	case m.group >= 0:
+		return true
 	}
-	return a.Slot < b.Slot
+	return m.slot < a.Slot
 }
 
-// beginnings are the times at which the group may begin to match: publications
-// of its records, and the ends of verdicts on it.
-func (g *Graph) beginnings(gr *Group) []estate.Time {
-	var out []estate.Time
-	add := func(t estate.Time) {
-		for _, x := range out {
-			if x == t {
-				return
-			}
-		}
-		out = append(out, t)
+// behind tells that a pair of this moment was on the page before.
+func (l *lister) behind(m moment, p Pair) bool {
+	a := l.q.After
+	if !l.q.Started || m.at != a.Opened {
+		return false
 	}
-	for _, r := range gr.Records {
-		add(g.records[r].published())
+	if m.group >= 0 {
+		return p.Group == a.Group && p.Slot <= a.Slot
 	}
-	for _, v := range g.verdictsFor(gr) {
-		if v.expires != estate.Forever {
-			add(v.expires)
-		}
-	}
-	return out
-}
-
-func (g *Graph) running(s SlotID, t estate.Time) bool {
-	found := false
-	g.slots[s].runningAt(t, func(*Interval) { found = true })
-	return found
+	return p.Slot == a.Slot && p.Group <= a.Group
 }
 
 // plain tells that a group's exposures follow from releases alone: it was
@@ -138,31 +106,34 @@ func (l *lister) plain(id GroupID, vs []compiledVerdict) bool {
 	return l.q.State == StateOpen && l.g.groups[id].simple && len(vs) == 0
 }
 
-// openedByGroup finds the slots in which a group opened by being published at t.
-func (l *lister) openedByGroup(id GroupID, t estate.Time, seen map[Pair]bool) {
+// openedByGroup lists the slots in which a group opened by beginning to match.
+func (l *lister) openedByGroup(m moment) {
 	g := l.g
+	id := m.group
 	gr := &g.groups[id]
 	vs := g.verdictsFor(gr)
-	if !l.plain(id, vs) {
-		for _, s := range l.slotsOfGroup(gr, vs) {
-			if p := (Pair{Group: id, Slot: s}); l.opens(p, t, vs) {
-				seen[p] = true
-			}
-			if l.steps > 2*work {
-				return
-			}
+	slots := l.slotsOfGroup(gr, vs)
+	plain := l.plain(id, vs)
+	if plain && len(slots) > 0 {
+		l.sc.next()
+		for _, p := range gr.pkgs {
+			g.eachReleaseOf(p, func(r ReleaseID) { l.sc.releases[r] = l.sc.stamp })
 		}
-		return
-	}
-	slots := l.slotsOfGroup(gr, vs) // stamps slots
-	l.sc.next()
-	for _, p := range gr.pkgs {
-		g.eachReleaseOf(p, func(r ReleaseID) { l.sc.releases[r] = l.sc.stamp })
 	}
 	for _, s := range slots {
+		p := Pair{Group: id, Slot: s, Opened: m.at}
+		if l.behind(m, p) {
+			continue
+		}
 		l.steps++
-		if g.chainStart(s, l.q.At, func(r ReleaseID) bool { return l.sc.releases[r] == l.sc.stamp }) <= t {
-			seen[Pair{Group: id, Slot: s}] = true
+		opens := false
+		if plain {
+			opens = g.chainStart(s, l.q.At, func(r ReleaseID) bool { return l.sc.releases[r] == l.sc.stamp }) <= m.at
+		} else {
+			opens = l.opens(p, vs)
+		}
+		if opens && !l.emit(p, vs) || l.exhausted(p) {
+			return
 		}
 	}
 }
@@ -173,7 +144,7 @@ func (g *Graph) chainStart(s SlotID, at estate.Time, matches func(ReleaseID) boo
 	sl := &g.slots[s]
 	start := estate.Forever
 	for {
-		// The intervals that reach the start found so far, or cover at.
+		// The earliest interval that covers at, or reaches the start found so far.
 		found := start
 		for i := range sl.Intervals {
 			iv := &sl.Intervals[i]
@@ -195,66 +166,115 @@ func (g *Graph) chainStart(s SlotID, at estate.Time, matches func(ReleaseID) boo
 	}
 }
 
-// openedInSlot finds the groups that opened in a slot by a release that
-// started there at t.
-func (l *lister) openedInSlot(s SlotID, t estate.Time, seen map[Pair]bool) {
+// openedInSlot lists the groups that opened in a slot by a release that started
+// there. Groups that began to match at that very time are listed with these.
+func (l *lister) openedInSlot(m moment) {
 	g := l.g
-	sl := &g.slots[s]
-	started := map[GroupID]bool{}
-	covered := false // by the releases of this moment
+	sl := &g.slots[m.slot]
+	var started []GroupID
+	alone := len(sl.Intervals) == 1
+	covered := false
 	for k := range sl.Intervals {
-		iv := &sl.Intervals[k]
-		if iv.From != t {
-			continue
-		}
-		covered = covered || iv.To > l.q.At
-		l.groupsIn(iv.Release, func(id GroupID) { started[id] = true })
-	}
-	// A release that ran right before carries its groups on: they did not open now.
-	for k := range sl.Intervals {
-		if iv := &sl.Intervals[k]; iv.From < t && iv.To >= t && len(started) > 0 {
-			l.groupsIn(iv.Release, func(id GroupID) {
-				if started[id] && g.groups[id].simple && g.groups[id].Published <= t && len(g.verdictsFor(&g.groups[id])) == 0 {
-					delete(started, id)
-				}
-			})
+		if iv := &sl.Intervals[k]; iv.From == m.at {
+			covered = covered || iv.To > l.q.At
+			l.steps += l.size(iv.Release)
+			l.groupsIn(iv.Release, func(id GroupID) { started = append(started, id) })
 		}
 	}
-	for id := range started {
-		vs := g.verdictsFor(&g.groups[id])
-		p := Pair{Group: id, Slot: s}
-		if l.plain(id, vs) && covered && len(sl.Intervals) == 1 {
-			if g.groups[id].Published <= t {
-				seen[p] = true
-			}
+	slices.Sort(started)
+	started = slices.Compact(started)
+	started = l.withoutCarried(sl, m.at, started)
+	for _, id := range started {
+		p := Pair{Group: id, Slot: m.slot, Opened: m.at}
+		if l.behind(m, p) {
 			continue
 		}
-		if l.opens(p, t, vs) {
-			seen[p] = true
+		l.steps++
+		gr := &g.groups[id]
+		vs := g.verdictsFor(gr)
+		opens := false
+		switch {
+		case gr.simple && gr.Published >= m.at:
+			// Not published yet, or at this very time: the group's moment has it.
+		case l.plain(id, vs) && alone && covered:
+			opens = true
+		case !gr.simple && slices.Contains(g.beginnings(gr), m.at):
+		default:
+			opens = l.opens(p, vs)
 		}
-		if l.steps > 2*work {
+		if opens && !l.emit(p, vs) || l.exhausted(p) {
 			return
 		}
 	}
 }
 
-// groupsIn calls fn for each group of the list that matches a release.
-func (l *lister) groupsIn(r ReleaseID, fn func(GroupID)) {
-	if set := l.g.releases[r].set; set >= 0 {
-		l.steps += int(l.g.sets[set].n) / 8
-	}
-	l.g.groupsAt(r, l.q.At, func(id GroupID, p estate.PackageID) {
-		if l.passes(id) && (l.q.Packages == nil || containsPkg(l.q.Packages, p)) {
-			l.steps++
-			fn(id)
+// withoutCarried leaves out groups that a release which ran right before
+// carries on: they did not open at t.
+func (l *lister) withoutCarried(sl *Slot, t estate.Time, started []GroupID) []GroupID {
+	carried := map[GroupID]bool{}
+	for k := range sl.Intervals {
+		iv := &sl.Intervals[k]
+		if iv.From >= t || iv.To < t || len(started) == 0 {
+			continue
 		}
-	})
+		l.steps += l.size(iv.Release)
+		l.groupsIn(iv.Release, func(id GroupID) {
+			if gr := &l.g.groups[id]; gr.simple && gr.Published <= t && len(l.g.verdictsFor(gr)) == 0 {
+				carried[id] = true
+			}
+		})
+	}
+	if len(carried) == 0 {
+		return started
+	}
+	return slices.DeleteFunc(started, func(id GroupID) bool { return carried[id] })
 }
 
-// opens tells whether an exposure of the pair that the list wants opened at t.
-func (l *lister) opens(p Pair, t estate.Time, vs []compiledVerdict) bool {
+// openedGathered sorts the whole of a list that few groups can be in.
+func (l *lister) openedGathered() {
+	type row struct {
+		p  Pair
+		vs []compiledVerdict
+	}
+	var all []row
+	for _, p := range l.gather() {
+		vs := l.g.verdictsFor(&l.g.groups[p.Group])
+		for _, e := range l.rows(p, vs) {
+			p.Opened = e.Opened
+			all = append(all, row{p, vs})
+		}
+	}
+	before := func(a, b Pair) bool {
+		if a.Opened != b.Opened {
+			return (a.Opened > b.Opened) != l.q.Reverse
+		}
+		if a.Group != b.Group {
+			return a.Group < b.Group
+		}
+		return a.Slot < b.Slot
+	}
+	sort.SliceStable(all, func(i, j int) bool { return before(all[i].p, all[j].p) })
+	for _, r := range all {
+		if l.q.Started && !before(l.q.After, r.p) {
+			continue
+		}
+		l.steps = 0 // the work is done already
+		if !l.emit(r.p, r.vs) {
+			return
+		}
+	}
+}
+
+func (g *Graph) running(s SlotID, t estate.Time) bool {
+	found := false
+	g.slots[s].runningAt(t, func(*Interval) { found = true })
+	return found
+}
+
+// opens tells whether an exposure of the pair that the list wants opened then.
+func (l *lister) opens(p Pair, vs []compiledVerdict) bool {
 	for _, e := range l.rows(p, vs) {
-		if e.Opened == t {
+		if e.Opened == p.Opened {
 			return true
 		}
 	}

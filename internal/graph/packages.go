@@ -62,6 +62,7 @@ type pkgSet struct {
 	blob   []byte // rising PackageIDs as delta varints
 	n      int32
 	posted bool
+	number uint32    // of its postings, once posted
 	first  ReleaseID // -1: no release uses it
 	more   []ReleaseID
 }
@@ -171,7 +172,9 @@ func (g *Graph) post(set int32) {
 	}
 	s.posted = true
 	number := uint32(len(g.posted))
+	s.number = number
 	g.posted = append(g.posted, set)
+	g.postRelease = append(g.postRelease, s.only())
 	s.eachPackage(func(id estate.PackageID) bool {
 		g.pkgs[id].post.add(number)
 		return true
@@ -188,12 +191,37 @@ func (g *Graph) compact() {
 	for i := range g.pkgs {
 		g.pkgs[i].post = posting{}
 	}
-	g.posted, g.postedEdges, g.deadEdges = nil, 0, 0
+	g.posted, g.postRelease, g.postedEdges, g.deadEdges = nil, nil, 0, 0
 	for i := range g.sets {
 		g.sets[i].posted = false
 		if g.sets[i].first >= 0 {
 			g.post(int32(i))
 		}
+	}
+}
+
+// Values of Graph.postRelease besides a release: a walk over postings reads
+// one dense array, and leaves it for the set itself only where several
+// releases share one.
+const (
+	noRelease    ReleaseID = -1
+	manyReleases ReleaseID = -2
+)
+
+func (s *pkgSet) only() ReleaseID {
+	switch {
+	case s.first < 0:
+		return noRelease
+	case len(s.more) > 0:
+		return manyReleases
+	}
+	return s.first
+}
+
+// reindex keeps the dense index of postings in step with a set.
+func (g *Graph) reindex(set int32) {
+	if s := &g.sets[set]; s.posted {
+		g.postRelease[s.number] = s.only()
 	}
 }
 
@@ -204,12 +232,11 @@ func (g *Graph) eachReleaseOf(id estate.PackageID, fn func(ReleaseID)) {
 	for i := 0; i < len(p.b); {
 		d, i = uvarint(p.b, i)
 		n += d
-		s := &g.sets[g.posted[n]]
-		if s.first < 0 {
-			continue
-		}
-		fn(s.first)
-		for _, r := range s.more {
+		switch r := g.postRelease[n]; r {
+		case noRelease:
+		case manyReleases:
+			g.sets[g.posted[n]].eachRelease(fn)
+		default:
 			fn(r)
 		}
 	}

@@ -40,6 +40,46 @@ func (g *Graph) rebuildSlots() {
 	clear(g.dirtySlots)
 }
 
+// manySlots marks a release in liveIn that runs in more slots than fit there.
+const manySlots SlotID = -2
+
+// setLive notes that a release runs, or no longer runs, in a slot.
+func (g *Graph) setLive(r ReleaseID, s SlotID, runs bool) {
+	in := &g.liveIn[r]
+	switch {
+	case in[0] == manySlots, in[0] == s && runs, in[1] == s && runs:
+	case !runs && in[0] == s:
+		in[0] = -1
+	case !runs && in[1] == s:
+		in[1] = -1
+	case !runs:
+	case in[0] < 0:
+		in[0] = s
+	case in[1] < 0:
+		in[1] = s
+	default:
+		in[0] = manySlots // and for good: the slots themselves tell
+	}
+}
+
+// eachSlotOf calls fn for each slot in which a release runs at t.
+func (g *Graph) eachSlotOf(r ReleaseID, t estate.Time, fn func(SlotID)) {
+	if in := g.liveIn[r]; t >= g.lastMoment && in[0] != manySlots {
+		if in[0] >= 0 {
+			fn(in[0])
+		}
+		if in[1] >= 0 {
+			fn(in[1])
+		}
+		return
+	}
+	for _, s := range g.releases[r].Slots {
+		if g.runs(s, r, t) {
+			fn(s)
+		}
+	}
+}
+
 // step is an event or a complete dump, in the order of time.
 type step struct {
 	at, known estate.Time
@@ -132,11 +172,15 @@ func (g *Graph) rebuildSlot(id SlotID) {
 			}
 		}
 	}
+	for _, i := range sl.live {
+		g.setLive(sl.Intervals[i].Release, id, false)
+	}
 	sl.Intervals = unite(append(closed, open...))
 	sl.live, sl.lastEnd = sl.live[:0], 0
 	for i := range sl.Intervals {
 		if to := sl.Intervals[i].To; to == estate.Forever {
 			sl.live = append(sl.live, int32(i))
+			g.setLive(sl.Intervals[i].Release, id, true)
 		} else {
 			sl.lastEnd = max(sl.lastEnd, to)
 		}

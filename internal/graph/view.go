@@ -239,10 +239,7 @@ func (v *View) Impact(groups []GroupID, pkgs []estate.PackageID, t estate.Time) 
 				return
 			}
 			running := false
-			for _, s := range g.releases[r].Slots {
-				if !g.runs(s, r, t) {
-					continue
-				}
+			g.eachSlotOf(r, t, func(s SlotID) {
 				open := !anyVerdict
 				for i := range groups {
 					if open {
@@ -256,13 +253,13 @@ func (v *View) Impact(groups []GroupID, pkgs []estate.PackageID, t estate.Time) 
 				}
 				if !open {
 					suppressed[s] = true
-					continue
+					return
 				}
 				running = true
 				if sc.seeSlot(s) {
 					im.Open = append(im.Open, s)
 				}
-			}
+			})
 			switch {
 			case fresh:
 				if anyVerdict {
