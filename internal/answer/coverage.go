@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"thymus/internal/estate"
+	"thymus/internal/fault"
 	"thymus/internal/graph"
 	"thymus/internal/purl"
 	"thymus/internal/version"
@@ -214,7 +215,8 @@ type OSVRecord struct {
 }
 
 // OSVMatch answers OSV's query: the records that affect the package at that
-// version, or all that name the package when the version is blank. Withdrawn
+// version, or all that name the package when the version is blank;
+// fault.NotAssessed when no advisories of the ecosystem are stored. Withdrawn
 // records are left out. The package need not be in use. Raw is not filled in;
 // see Record.
 func (a *Asker) OSVMatch(ctx context.Context, q OSVQuery) ([]OSVRecord, error) {
@@ -237,6 +239,15 @@ func (a *Asker) OSVMatch(ctx context.Context, q OSVQuery) ([]OSVRecord, error) {
 	rows, err := a.Details.Advisories(ctx, []estate.PackageName{key})
 	if err != nil {
 		return nil, err
+	}
+	if len(rows) == 0 {
+		stored, err := a.Details.Stored(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if stored[eco.Base].Records == 0 {
+			return nil, fault.New(fault.NotAssessed, "no advisories of the ecosystem %q are stored", eco.Base)
+		}
 	}
 	var parsed version.Version
 	usable := false

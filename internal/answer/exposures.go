@@ -356,7 +356,7 @@ func (a *Asker) exposure(v *graph.View, t estate.Time, e *graph.Exposure) Exposu
 }
 
 // fixWork bounds the releases that one page of fix groups looks at.
-const fixWork = 2_000_000
+const fixWork = 1_000_000
 
 // Fixes groups the open exposures by the package whose change would close them,
 // those that close most first. The order is by an upper bound (releases times
@@ -378,7 +378,7 @@ func (a *Asker) Fixes(ctx context.Context, s Scope, q ExposureQuery) (*FixList, 
 				return
 			}
 		}
-		a.fixPage(v, s, q, &lq, after, out)
+		fixPage(v, q, &lq, after, out)
 	})
 	if err != nil {
 		return nil, err
@@ -392,14 +392,7 @@ type fixCandidate struct {
 	bound int
 }
 
-func (a *Asker) fixPage(v *graph.View, s Scope, q ExposureQuery, lq *graph.ListQuery, after string, out *FixList) {
-	var allowed map[graph.SlotID]bool
-	if lq.Slots != nil {
-		allowed = make(map[graph.SlotID]bool, len(lq.Slots))
-		for _, sl := range lq.Slots {
-			allowed[sl] = true
-		}
-	}
+func fixPage(v *graph.View, q ExposureQuery, lq *graph.ListQuery, after string, out *FixList) {
 	var cs []fixCandidate
 	v.EachName(func(eco, name, _ string, ids func() []estate.PackageID) {
 		c := fixCandidate{key: eco + "|" + name}
@@ -429,7 +422,7 @@ func (a *Asker) fixPage(v *graph.View, s Scope, q ExposureQuery, lq *graph.ListQ
 	}
 	work := 0
 	for i := start; i < len(cs); i++ {
-		f, looked := a.fixGroup(v, s, q.When.At, lq, allowed, cs[i].ids, fixWork-work)
+		f, looked := fixGroup(v, q.When.At, lq, cs[i].ids, fixWork-work)
 		work += looked
 		if f.Exposures > 0 {
 			out.Items = append(out.Items, f)
@@ -449,74 +442,27 @@ func (a *Asker) fixPage(v *graph.View, s Scope, q ExposureQuery, lq *graph.ListQ
 }
 
 // fixGroup counts what a change of one package would close.
-func (a *Asker) fixGroup(v *graph.View, s Scope, t estate.Time, lq *graph.ListQuery, allowed map[graph.SlotID]bool, ids []estate.PackageID, budget int) (FixGroup, int) {
-	type pair struct {
-		slot  graph.SlotID
-		group graph.GroupID
-	}
-	open := map[pair]bool{}
-	groups := map[graph.GroupID]bool{}
-	services := map[string]bool{}
-	versions := map[estate.PackageID]bool{}
-	looked := 0
-	f := FixGroup{From: []string{}, Services: []string{}}
+func fixGroup(v *graph.View, t estate.Time, lq *graph.ListQuery, ids []estate.PackageID, budget int) (FixGroup, int) {
+	c := v.FixCount(ids, t, lq.Group, lq.Slots, budget)
+	f := FixGroup{From: []string{}, Services: []string{}, Exposures: c.Exposures, Advisories: len(c.Groups), Over: c.Over}
 	_, _, f.Package = v.PackageName(ids[0])
 	f.Purl = versionless(v.Pkg(ids[0]).Key)
-	for _, p := range ids {
-		gs := make([]graph.GroupID, 0, len(v.Pkg(p).Groups))
-		for _, id := range v.Pkg(p).Groups {
-			if (lq.Group == nil || lq.Group(id)) && containsID(v.PackagesAt(id, t), p) {
-				gs = append(gs, id)
-			}
-		}
-		if len(gs) == 0 {
-			continue
-		}
-		v.ReleasesOf(p, func(r graph.ReleaseID) {
-			if looked++; looked > budget {
-				f.Over = true
-				return
-			}
-			for _, slot := range v.Release(r).Slots {
-				if allowed != nil && !allowed[slot] || !v.Runs(slot, r, t) {
-					continue
-				}
-				for _, id := range gs {
-					if row := v.Decision(id, slot, r, p, t); row != nil && (row.Status == estate.StatusNotAffected || row.Status == estate.StatusFixed) {
-						continue
-					}
-					open[pair{slot, id}] = true
-					groups[id] = true
-					versions[p] = true
-					services[v.Service(v.Slot(slot).Service).FullName()] = true
-				}
-			}
-		})
-	}
-	f.Exposures, f.Advisories = len(open), len(groups)
-	var all []graph.GroupID
-	for id := range groups {
-		all = append(all, id)
+	for _, id := range c.Groups {
 		f.Severity = max(f.Severity, v.Group(id).Severity)
 		if _, ok := v.Exploited(id); ok {
 			f.Exploited = true
 		}
 	}
-	sort.Slice(all, func(i, j int) bool { return all[i] < all[j] })
-	var last estate.PackageID
-	for _, p := range ids { // in order of version
-		if versions[p] {
-			f.From = append(f.From, v.Pkg(p).Version)
-			last = p
-		}
+	for _, p := range c.Versions {
+		f.From = append(f.From, v.Pkg(p).Version)
 	}
-	if last != 0 {
+	if n := len(c.Versions); n > 0 {
 		// From the highest affected version, so that no service is taken back.
-		f.To, f.Major, _ = v.Fix(all, last)
+		f.To, f.Major, _ = v.Fix(c.Groups, c.Versions[n-1])
 	}
-	f.Services = sortedKeys(services)
-	if len(f.Services) > 100 {
-		f.Services = f.Services[:100]
+	for _, id := range c.Services[:min(100, len(c.Services))] {
+		f.Services = append(f.Services, v.Service(id).FullName())
 	}
-	return f, looked
+	sort.Strings(f.Services)
+	return f, c.Looked
 }

@@ -82,6 +82,9 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, last string)
 			if !ok {
 				return
 			}
+			if e.Missed > 0 && !send("id: %d\nevent: gap\ndata: {\"seq\":%d}\n\n", e.Seq, e.Seq) {
+				return
+			}
 			name, shown, ok := view.event(ctx, e)
 			if !ok {
 				continue

@@ -129,6 +129,7 @@ const (
 	epoch    = estate.Time(1767225600000) // 2026-01-01
 	today    = estate.Time(1790000000000)
 	dayMilli = 24 * 3600 * 1000
+	loaded   = epoch + 260*dayMilli // when the fleet became known
 )
 
 // Load fills a ledger with the fleet, facts in bulk: no documents are parsed.
@@ -150,7 +151,7 @@ func Load(ctx context.Context, l ledger.Ledger, o Options, progress func(what st
 		batch++
 		_, err := l.Append(ctx, ledger.Entry{
 			Evidence: ledger.Evidence{SHA256: fmt.Sprintf("%064x", batch), Format: "bench", Body: fmt.Appendf(nil, "batch %d", batch)},
-			Claim:    estate.Claim{Source: "bench"}, Known: epoch + estate.Time(batch), Facts: facts,
+			Claim:    estate.Claim{Source: "bench"}, Known: loaded + estate.Time(batch), Facts: facts,
 		})
 		facts = nil
 		return err
@@ -211,7 +212,7 @@ func (f *fleet) describe(ctx context.Context, l ledger.Ledger) error {
 	}
 	_, err := l.Append(ctx, ledger.Entry{
 		Evidence: ledger.Evidence{SHA256: fmt.Sprintf("%064x", 1<<40), Format: "bench", Body: []byte("estate")},
-		Claim:    estate.Claim{Source: "bench"}, Known: epoch, Facts: []ledger.Fact{{Description: d}},
+		Claim:    estate.Claim{Source: "bench"}, Known: loaded, Facts: []ledger.Fact{{Description: d}},
 	})
 	return err
 }

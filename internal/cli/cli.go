@@ -139,7 +139,7 @@ func (s *session) root() *cobra.Command {
 		tell:  {s.pushCommand(), s.deployCommand(), s.undeployCommand(), s.verdictCommand()},
 		ask: {s.affectedCommand(), s.appCommand(), s.serviceCommand(), s.releaseCommand(),
 			s.packageCommand(), s.exposuresCommand(), s.coverageCommand(), s.metricsCommand()},
-		keep: {s.feedCommand(), s.tokenCommand(), s.rebuildCommand(), s.retentionCommand(), s.versionCommand()},
+		keep: {s.feedCommand(), s.tokenCommand(), s.rebuildCommand(), s.retentionCommand(), s.benchCommand(), s.versionCommand()},
 	}
 	for _, id := range slices.Sorted(maps.Keys(groups)) {
 		for _, c := range groups[id] {

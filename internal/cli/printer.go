@@ -294,3 +294,15 @@ func (p *printer) progress(what string) (stop func()) {
 		<-done
 	}
 }
+
+// status shows one line that the next status replaces, on a terminal alone;
+// blank takes it away.
+func (p *printer) status(text string) {
+	if p.width == 0 {
+		return
+	}
+	if text != "" {
+		text = cut(clean(text), max(p.width-1, minColumn))
+	}
+	p.write("\r\x1b[K" + text)
+}

@@ -265,7 +265,7 @@ func (e *Engine) Run(ctx context.Context) error {
 // Rebuild reads all evidence again and replaces the graph.
 func (e *Engine) Rebuild(ctx context.Context) error {
 	err := e.ledger.Rebuild(ctx, func(r ledger.Replayed) ([]ledger.Fact, error) {
-		facts, _, err := e.facts(ctx, r.Evidence.Body, r.Claim, r.Known)
+		facts, _, err := e.facts(ctx, r.Evidence.Body, r.Claim)
 		return facts, err
 	})
 	if err != nil {

@@ -14,6 +14,9 @@ type Event struct {
 	Transition *Transition           `json:"transition,omitempty"`
 	Ingested   *Receipt              `json:"ingested,omitempty"`
 	Minted     *estate.AppVersionRow `json:"minted,omitempty"`
+	// Missed counts the events that this subscriber lost right before this one,
+	// because it was too far behind.
+	Missed int `json:"missed,omitempty"`
 	// Recomputed tells that a change touched more than is told one by one: ask again.
 	Recomputed bool `json:"recomputed,omitempty"`
 }
@@ -36,7 +39,7 @@ const backlog = 1024
 // and closed until its writer has asked.
 type hub struct {
 	mu     sync.Mutex
-	subs   map[chan Event]bool
+	subs   map[chan Event]int // how many events each has lost since its last one
 	counts map[int64][2]int
 	closed bool
 }
@@ -90,11 +93,14 @@ func (h *hub) minted(seq int64, v estate.AppVersionRow) {
 func (h *hub) send(ev Event) {
 	for ch := range h.subs {
 		for {
+			ev.Missed = h.subs[ch]
 			select {
 			case ch <- ev:
+				h.subs[ch] = 0
 			default:
 				select {
 				case <-ch:
+					h.subs[ch]++
 				default:
 				}
 				continue
@@ -116,7 +122,7 @@ func (h *hub) close() {
 
 // Subscribe delivers events until ctx ends; then the channel is closed. A
 // subscriber that falls behind by more than 1,024 events loses the oldest, and
-// sees it by the gap in Seq.
+// the next event says how many.
 func (e *Engine) Subscribe(ctx context.Context) <-chan Event {
 	h := &e.hub
 	ch := make(chan Event, backlog)
@@ -127,13 +133,13 @@ func (e *Engine) Subscribe(ctx context.Context) <-chan Event {
 		return ch
 	}
 	if h.subs == nil {
-		h.subs = map[chan Event]bool{}
+		h.subs = map[chan Event]int{}
 	}
-	h.subs[ch] = true
+	h.subs[ch] = 0
 	context.AfterFunc(ctx, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.subs[ch] {
+		if _, ok := h.subs[ch]; ok {
 			delete(h.subs, ch)
 			close(ch)
 		}

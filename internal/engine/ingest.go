@@ -65,11 +65,8 @@ func (e *Engine) Ingest(ctx context.Context, body []byte, c estate.Claim) (*Rece
 		return nil, err
 	}
 	now := e.now()
-	if c.At > now {
-		c.At = now // a future time is clamped to the receipt
-	}
 	receipt := &Receipt{Evidence: hex.EncodeToString(sum[:]), Known: now, Redacted: redacted}
-	facts, d, err := e.facts(ctx, stored, c, now)
+	facts, d, err := e.facts(ctx, stored, c)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +133,7 @@ type document struct {
 
 // facts reads stored bytes into facts that the ledger takes. Rebuild calls it too,
 // so it depends on nothing but its arguments.
-func (e *Engine) facts(ctx context.Context, stored []byte, c estate.Claim, known estate.Time) ([]ledger.Fact, document, error) {
+func (e *Engine) facts(ctx context.Context, stored []byte, c estate.Claim) ([]ledger.Fact, document, error) {
 	var d document
 	w, err := wrap.Unwrap(stored)
 	if err != nil {
@@ -150,15 +147,13 @@ func (e *Engine) facts(ctx context.Context, stored []byte, c estate.Claim, known
 		return nil, d, err
 	}
 	d.format = r.Name()
+	// Zero, and what lies in the future, becomes the time of receipt in the ledger.
 	at := c.At
-	if at == 0 {
-		at = known
-	}
-	clamp := func(t estate.Time) estate.Time {
+	stated := func(t estate.Time) estate.Time {
 		if t == 0 {
 			return at
 		}
-		return min(t, known)
+		return t
 	}
 	var out []ledger.Fact
 	batch := 0
@@ -190,17 +185,17 @@ func (e *Engine) facts(ctx context.Context, stored []byte, c estate.Claim, known
 				}
 				out = append(out, ledger.Fact{Event: &ledger.NewEvent{
 					Subject: sub, Environment: env, Removed: i.Removed, Alongside: i.Alongside || c.Alongside,
-					Config: i.Config, Replicas: i.Replicas, At: clamp(f.At), Batch: batch, Complete: f.Complete,
+					Config: i.Config, Replicas: i.Replicas, At: stated(f.At), Batch: batch, Complete: f.Complete,
 				}})
 			}
 			if f.Complete && len(f.Items) == 0 {
-				out = append(out, ledger.Fact{Event: &ledger.NewEvent{Environment: env, Removed: true, At: clamp(f.At), Batch: batch, Complete: true}})
+				out = append(out, ledger.Fact{Event: &ledger.NewEvent{Environment: env, Removed: true, At: stated(f.At), Batch: batch, Complete: true}})
 			}
 		case *estate.Packaged:
-			out = append(out, ledger.Fact{Artifact: &ledger.NewArtifact{Subject: sbom.Claimed(f.Subject, c.Subject), Purl: f.Purl, At: clamp(f.At)}})
+			out = append(out, ledger.Fact{Artifact: &ledger.NewArtifact{Subject: sbom.Claimed(f.Subject, c.Subject), Purl: f.Purl, At: stated(f.At)}})
 		case *estate.Verdict:
 			v := *f
-			v.At = clamp(v.At)
+			v.At = stated(v.At)
 			out = append(out, ledger.Fact{Verdict: &v})
 		case *estate.Exploited:
 			out = append(out, ledger.Fact{Exploited: f})
@@ -208,7 +203,7 @@ func (e *Engine) facts(ctx context.Context, stored []byte, c estate.Claim, known
 			out = append(out, ledger.Fact{Likelihood: f})
 		case *estate.Description:
 			v := *f
-			v.Since = clamp(v.Since)
+			v.Since = stated(v.Since)
 			d.lane = "description|" + c.Source
 			out = append(out, ledger.Fact{Description: &v})
 		case *estate.Advisory:

@@ -72,6 +72,8 @@ type Group struct {
 	Published estate.Time
 	// pkgs are the packages that a record matches, withdrawn ones included.
 	pkgs []estate.PackageID
+	// judged: some verdict names the group.
+	judged bool
 	// simple: no record is withdrawn and all were published at Published, so
 	// that every matching package matches from Published on.
 	simple bool
@@ -157,6 +159,7 @@ func (g *Graph) compile(row estate.AdvisoryRow, groups []GroupID) record {
 		for _, p := range e.spans.Problems {
 			rec.problems = append(rec.problems, row.ID+": "+a.Name+": "+p)
 		}
+		e.spans = e.spans.Bare()
 		rec.entries = append(rec.entries, e)
 	}
 	row.Affected, row.Scores, row.References, row.Raw = nil, nil, nil, nil
@@ -477,6 +480,7 @@ func (g *Graph) refresh(id GroupID) {
 	}
 	gr.pkgs = sortedOnce(pkgs)
 	gr.EPSS = g.epssOf(gr.ID)
+	gr.judged = g.isJudged(gr)
 	for _, c := range cited {
 		if !containsGroup(g.citing[c], id) {
 			g.citing[c] = append(g.citing[c], id)
@@ -600,6 +604,27 @@ func (g *Graph) setVerdict(i int32) {
 	g.changes++
 	id := g.verdicts[i].Advisory
 	g.verdictsOf[id] = append(g.verdictsOf[id], i)
+	for _, gr := range g.groupsNamed(id) {
+		g.groups[gr].judged = true
+	}
+}
+
+// isJudged tells whether a verdict names one of the group's ids.
+func (g *Graph) isJudged(gr *Group) bool {
+	if len(g.verdictsOf) == 0 {
+		return false
+	}
+	if len(g.verdictsOf[gr.ID]) > 0 {
+		return true
+	}
+	for _, r := range gr.Records {
+		for _, id := range g.records[r].ids() {
+			if len(g.verdictsOf[id]) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func sortedOnce(ids []estate.PackageID) []estate.PackageID {

@@ -63,7 +63,6 @@ type watch struct {
 	all    bool
 	open   map[exposureKey]bool
 	failed bool
-	had    int
 	reason map[exposureKey]string
 }
 

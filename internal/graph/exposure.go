@@ -41,6 +41,9 @@ type compiledVerdict struct {
 
 // verdictsFor returns the verdicts on a group, ready, superseded ones left out.
 func (g *Graph) verdictsFor(gr *Group) []compiledVerdict {
+	if !gr.judged {
+		return nil
+	}
 	var rows []int32
 	seen := map[string]bool{}
 	take := func(id string) {
@@ -48,9 +51,6 @@ func (g *Graph) verdictsFor(gr *Group) []compiledVerdict {
 			seen[id] = true
 			rows = append(rows, g.verdictsOf[id]...)
 		}
-	}
-	if len(g.verdictsOf) == 0 {
-		return nil
 	}
 	take(gr.ID)
 	for _, r := range gr.Records {
@@ -218,23 +218,6 @@ func (g *Graph) decide(vs []compiledVerdict, sl *Slot, r ReleaseID, p estate.Pac
 		}
 	}
 	return best
-}
-
-// closedBy returns the verdict that closes a release in a slot at t: one for
-// every package by which the group matches it. nil when one stays open.
-func (g *Graph) closedBy(vs []compiledVerdict, sl *Slot, r ReleaseID, ps []estate.PackageID, t estate.Time) *compiledVerdict {
-	if len(vs) == 0 {
-		return nil
-	}
-	var by *compiledVerdict
-	for _, p := range ps {
-		c := g.decide(vs, sl, r, p, t)
-		if c == nil || !closes(c.row.Status) {
-			return nil
-		}
-		by = c
-	}
-	return by
 }
 
 // packagesOf returns the packages of a release that are among ids, which are sorted.

@@ -103,6 +103,7 @@ type Graph struct {
 	ordersMu sync.Mutex // besides mu: readers fill the caches
 	orders   orders
 	bare     bareSlots
+	unions   unions
 }
 
 // New returns an empty graph. now is the clock that "now" means in questions

@@ -69,7 +69,7 @@ type ListResult struct {
 
 // work bounds the steps of one page, so that no filter can make a list slow. A
 // step is a look at one release, slot or pair, or at eight packages of a set.
-const work = 1_000_000
+const work = 500_000
 
 // few is up to how many pairs a list is gathered whole and sorted.
 const few = 200_000
@@ -303,6 +303,9 @@ func (l *lister) slotsOfGroup(gr *Group, vs []compiledVerdict) []SlotID {
 	}
 	for _, p := range l.pkgsOf(gr) {
 		l.steps += int(g.pkgs[p].post.n) / 4
+		if l.q.At < g.lastMoment || !l.current() {
+			l.steps += int(g.pkgs[p].post.n) // each slot is asked for the past
+		}
 		g.eachReleaseOf(p, func(r ReleaseID) {
 			if l.current() {
 				g.eachSlotOf(r, l.q.At, func(s SlotID) { see(s, r, p) })

@@ -42,7 +42,8 @@ func (l *lister) byOpened() {
 		l.steps++
 		var last Pair
 		if m.group >= 0 {
-			if !l.passes(m.group) {
+			// Nothing ran before the first event, so nothing opened then.
+			if m.at < l.g.firstMoment || !l.passes(m.group) {
 				continue
 			}
 			l.openedByGroup(m)

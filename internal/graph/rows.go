@@ -19,7 +19,8 @@ type asserted struct {
 	verdicts     []estate.VerdictRow
 	descriptions []estate.DescriptionRow // the newest of each source
 	minted       map[string][]estate.AppVersionRow
-	lastMoment   estate.Time // no event or dump is later
+	firstMoment  estate.Time // no event or dump is earlier
+	lastMoment   estate.Time // or later
 }
 
 func (a *asserted) init() {
@@ -117,6 +118,9 @@ func (g *Graph) addRows(c *estate.Change) joinPlan {
 	}
 	for _, r := range c.Events {
 		g.lastMoment = max(g.lastMoment, r.At)
+		if g.firstMoment == 0 || r.At < g.firstMoment {
+			g.firstMoment = r.At
+		}
 		if inBatch[r.Batch] == 1 && !r.Complete {
 			r.Batch = 0 // a document that states one deployment is no batch
 		}

@@ -409,8 +409,10 @@ func (g *Graph) entryWhy(e *entry, pkg *Pkg) (Why, bool) {
 	return Why{}, false
 }
 
-// Fix returns the smallest version of a package that no given group matches:
-// ok is false when no fix is known.
+// Fix returns the nearest safe version of a package: the smallest one, not below
+// the one in use, that no known advisory matches. Where there is none (another
+// advisory has no fix), it is the smallest that none of the given groups
+// matches; ok is false when there is none either.
 func (v *View) Fix(groups []GroupID, p estate.PackageID) (to string, major, ok bool) {
 	g := v.g
 	pkg := &g.pkgs[p]
@@ -423,32 +425,70 @@ func (v *View) Fix(groups []GroupID, p estate.PackageID) (to string, major, ok b
 		if err != nil {
 			continue
 		}
-		var all []version.Spans
-		for _, id := range groups {
-			for _, r := range g.groups[id].Records {
-				if g.records[r].row.Withdrawn != 0 {
-					continue
-				}
-				for i := range g.records[r].entries {
-					e := &g.records[r].entries[i]
-					if e.eco.Base == name.eco.Base && e.name == name.name && version.Applies(e.eco, name.eco) {
-						all = append(all, e.spans)
-					}
-				}
+		var asked []version.Spans
+		for _, ref := range g.recordsOf[nameKey{name.eco.Base, name.name}] {
+			rec := &g.records[ref.record]
+			e := &rec.entries[ref.entry]
+			if rec.row.Withdrawn == 0 && version.Applies(e.eco, name.eco) && intersects(rec.groups, groups) {
+				asked = append(asked, e.spans)
 			}
 		}
-		if len(all) == 0 {
+		if len(asked) == 0 {
 			continue
 		}
 		candidates := make([]string, 0, len(name.versions))
 		for _, nv := range name.versions {
 			candidates = append(candidates, g.matchVersion(nv))
 		}
-		if to, major, ok = version.NearestSafe(name.eco, ver, all, candidates); ok {
+		if to, major, ok = g.unionOf(n).Nearest(ver, candidates); ok {
+			return to, major, true
+		}
+		if to, major, ok = version.NearestSafe(name.eco, ver, asked, candidates); ok {
 			return to, major, true
 		}
 	}
 	return "", false, false
+}
+
+func intersects(a, b []GroupID) bool {
+	for _, id := range a {
+		if containsGroup(b, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// unions caches what all advisories of a package name say together.
+type unions struct {
+	changes int
+	of      map[int32]*version.Union
+}
+
+// mostUnions bounds the cache.
+const mostUnions = 2000
+
+func (g *Graph) unionOf(n int32) *version.Union {
+	g.ordersMu.Lock()
+	defer g.ordersMu.Unlock()
+	c := &g.unions
+	if c.of == nil || c.changes != g.changes || len(c.of) >= mostUnions {
+		c.changes, c.of = g.changes, map[int32]*version.Union{}
+	}
+	if u := c.of[n]; u != nil {
+		return u
+	}
+	name := &g.names[n]
+	var all []version.Spans
+	for _, ref := range g.recordsOf[nameKey{name.eco.Base, name.name}] {
+		rec := &g.records[ref.record]
+		if e := &rec.entries[ref.entry]; rec.row.Withdrawn == 0 && version.Applies(e.eco, name.eco) {
+			all = append(all, e.spans)
+		}
+	}
+	u := version.Unite(name.eco, all)
+	c.of[n] = u
+	return u
 }
 
 // NameVersions returns the versions in use of a package name in order: pass a

@@ -46,6 +46,10 @@ type Fact struct {
 	Description *estate.Description
 }
 
+// Times of facts (At, Since) that are zero or lie after the entry's Known are
+// set to Known by the ledger, which alone knows the final Known: so a rebuild
+// gives the same rows.
+
 // NewBill is a bill whose packages are identified.
 type NewBill struct {
 	Subject                   estate.Subject

@@ -402,27 +402,6 @@ func (s Spans) Contains(e Ecosystem, v Version) (in bool, why string) {
 	return false, ""
 }
 
-// NearestSafe returns the smallest version outside all spans that is not below
-// v: v itself, a fixed event, or a candidate. ok is false when none is known.
-// major tells that its first number (after an epoch) differs from v's.
-func NearestSafe(e Ecosystem, v Version, all []Spans, candidates []string) (fix string, major bool, ok bool) {
-	options := []Version{v}
-	for _, s := range all {
-		options = append(options, parseAll(e, s.Fixed)...)
-	}
-	options = append(options, parseAll(e, candidates)...)
-	slices.SortStableFunc(options, Version.Compare)
-	for _, o := range options {
-		if o.Compare(v) < 0 || o.Branch() {
-			continue
-		}
-		if !slices.ContainsFunc(all, func(s Spans) bool { in, _ := s.Contains(e, o); return in }) {
-			return o.raw, majorOf(o) != majorOf(v), true
-		}
-	}
-	return "", false, false
-}
-
 // majorOf returns the first number of a version, after its epoch.
 func majorOf(v Version) string {
 	s := strings.TrimSpace(v.raw)

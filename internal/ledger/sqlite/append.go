@@ -133,6 +133,15 @@ type claimRef struct {
 	sha    string
 }
 
+// when is the time at which a fact is true: the stated one, or the claim's when
+// none is stated or the stated one lies in the future.
+func (c claimRef) when(t estate.Time) estate.Time {
+	if t == 0 {
+		return c.known
+	}
+	return min(t, c.known)
+}
+
 // row is the claim's column value.
 func (c claimRef) row() any {
 	if c.id == 0 {
@@ -245,12 +254,12 @@ func (w *writer) bill(c claimRef, b *ledger.NewBill) error {
 		return wrap(err, "notes of a bill")
 	}
 	row := estate.BillRow{ID: estate.BillID(w.number(kBill)), Subject: subject, Evidence: c.sha, Source: c.source,
-		Format: b.Format, Generator: b.Generator, Serial: b.Serial, Made: b.Made, At: b.At, Known: c.known,
+		Format: b.Format, Generator: b.Generator, Serial: b.Serial, Made: b.Made, At: c.when(b.At), Known: c.known,
 		Partial: b.Partial, Packages: set, Listed: len(listed), Reported: b.Reported}
 	if row.Notes, err = decodeStrings([]byte(notes)); err != nil {
 		return err
 	}
-	if err := w.run1(wAddBill, int64(row.ID), c.id, int64(subject), b.Format, b.Generator, b.Serial, int64(b.Made), int64(b.At),
+	if err := w.run1(wAddBill, int64(row.ID), c.id, int64(subject), b.Format, b.Generator, b.Serial, int64(b.Made), int64(row.At),
 		b.Partial, row.Listed, b.Reported, notes, encodePackages(set)); err != nil {
 		return err
 	}
@@ -267,7 +276,7 @@ func (w *writer) event(c claimRef, e *ledger.NewEvent, batches map[int]int64) er
 		return err
 	}
 	row := estate.EventRow{ID: w.number(kEvent), Subject: subject, Environment: e.Environment, Source: c.source,
-		Removed: e.Removed, Alongside: e.Alongside, Config: e.Config, Replicas: e.Replicas, At: e.At, Known: c.known,
+		Removed: e.Removed, Alongside: e.Alongside, Config: e.Config, Replicas: e.Replicas, At: c.when(e.At), Known: c.known,
 		Evidence: c.sha, Complete: e.Complete}
 	if batches[e.Batch] == 0 {
 		batches[e.Batch] = row.ID
@@ -275,7 +284,7 @@ func (w *writer) event(c claimRef, e *ledger.NewEvent, batches map[int]int64) er
 	row.Batch = batches[e.Batch]
 	w.change.Events = append(w.change.Events, row)
 	return w.run1(wAddEvent, row.ID, c.id, int64(subject), e.Environment, e.Removed, e.Alongside, e.Config, e.Replicas,
-		int64(e.At), row.Batch, e.Complete)
+		int64(row.At), row.Batch, e.Complete)
 }
 
 func (w *writer) artifact(c claimRef, a *ledger.NewArtifact) error {
@@ -283,16 +292,18 @@ func (w *writer) artifact(c claimRef, a *ledger.NewArtifact) error {
 	if err != nil {
 		return err
 	}
-	row := estate.ArtifactRow{ID: w.number(kArtifact), Subject: subject, Source: c.source, Purl: a.Purl, At: a.At,
+	row := estate.ArtifactRow{ID: w.number(kArtifact), Subject: subject, Source: c.source, Purl: a.Purl, At: c.when(a.At),
 		Known: c.known, Evidence: c.sha}
 	w.change.Artifacts = append(w.change.Artifacts, row)
-	return w.run1(wAddArtifact, row.ID, c.id, int64(subject), a.Purl, int64(a.At))
+	return w.run1(wAddArtifact, row.ID, c.id, int64(subject), a.Purl, int64(row.At))
 }
 
 // verdict and description return the row as it reads when it is loaded, so
 // that the feed and Load say the same.
 func (w *writer) verdict(c claimRef, v *estate.Verdict) error {
-	body, err := encodeVerdict(*v)
+	stated := *v
+	stated.At = c.when(v.At)
+	body, err := encodeVerdict(stated)
 	if err != nil {
 		return wrap(err, "verdict")
 	}
@@ -306,7 +317,9 @@ func (w *writer) verdict(c claimRef, v *estate.Verdict) error {
 }
 
 func (w *writer) description(c claimRef, d *estate.Description) error {
-	body, err := encodeDescription(*d)
+	stated := *d
+	stated.Since = c.when(d.Since)
+	body, err := encodeDescription(stated)
 	if err != nil {
 		return wrap(err, "description")
 	}

@@ -12,10 +12,13 @@ import (
 	"encoding/json"
 	"io"
 	"iter"
+	"strings"
 
 	"thymus/internal/estate"
 	"thymus/internal/fault"
+	"thymus/internal/purl"
 	"thymus/internal/read"
+	"thymus/internal/version"
 )
 
 // Format is the value of the member "thymus" of a verdict document.
@@ -74,6 +77,9 @@ func (Reader) Read(ctx context.Context, in read.Input) iter.Seq2[estate.Fact, er
 
 // Parse reads one document. Unknown members are refused: this is our own format.
 func Parse(body []byte) (*estate.Verdict, error) {
+	if err := once(body); err != nil {
+		return nil, err
+	}
 	var d Document
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
@@ -84,6 +90,29 @@ func Parse(body []byte) (*estate.Verdict, error) {
 		return nil, fault.New(fault.Invalid, "verdict: at byte %d: more than one document", dec.InputOffset())
 	}
 	return d.Verdict()
+}
+
+// once refuses a member given twice, of which encoding/json would silently take
+// the last, in whatever case it is written. Other faults are left to the decoder.
+func once(body []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	seen := map[string]bool{}
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
+		return nil
+	}
+	for dec.More() {
+		tok, err := dec.Token()
+		key, ok := tok.(string)
+		var value json.RawMessage
+		if err != nil || !ok || dec.Decode(&value) != nil {
+			return nil
+		}
+		if key = strings.ToLower(key); seen[key] {
+			return fault.New(fault.Invalid, "verdict: at byte %d: the member %.100q is given twice", dec.InputOffset(), key)
+		}
+		seen[key] = true
+	}
+	return nil
 }
 
 // Verdict checks the document and returns its fact.
@@ -115,6 +144,15 @@ func (d *Document) Verdict() (*estate.Verdict, error) {
 	}
 	if d.Range != "" && d.Package == "" {
 		return nil, fault.New(fault.Invalid, "verdict: /range needs /package")
+	}
+	if d.Package != "" {
+		_, eco, _, err := purl.Query(d.Package)
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "verdict: /package: %w", err)
+		}
+		if _, err := version.ParseRange(eco, d.Range); d.Range != "" && err != nil {
+			return nil, fault.New(fault.Invalid, "verdict: /range: %w", err)
+		}
 	}
 	if d.Expires != 0 && d.At != 0 && d.Expires <= d.At {
 		return nil, fault.New(fault.Invalid, "verdict: /expires is not after /at")
