@@ -170,6 +170,7 @@ func (a *Asker) AppVersions(ctx context.Context, s Scope, w When, name string, p
 				out.Next = cursor(out.Items[len(out.Items)-1].Number)
 				break
 			}
+			m.Members = v.Members(id, m.Number)
 			out.Items = append(out.Items, appVersion(v, s, w, m, ran[m.Hash]))
 		}
 	})
@@ -226,10 +227,11 @@ func versionRow(v *graph.View, id graph.AppID, w When, number int) (estate.AppVe
 		return estate.AppVersionRow{}, fault.New(fault.NotFound, "application %s has no version yet; one is minted when its deployments have been quiet for two minutes", v.App(id).Name)
 	}
 	if number == 0 {
-		return all[len(all)-1], nil
+		number = all[len(all)-1].Number
 	}
 	for _, m := range all {
 		if m.Number == number {
+			m.Members = v.Members(id, number)
 			return m, nil
 		}
 	}

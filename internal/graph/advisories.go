@@ -133,8 +133,10 @@ func (g *Graph) addRecords(rows []estate.AdvisoryRow) {
 		row := rows[i]
 		r, ok := g.recordIndex[row.ID]
 		if ok {
-			for _, linked := range g.component(r) {
-				dirty[linked] = true // an alias may be gone now
+			if !g.loading {
+				for _, linked := range g.component(r) {
+					dirty[linked] = true // an alias may be gone now
+				}
 			}
 			g.unlink(r)
 		} else {
@@ -147,7 +149,9 @@ func (g *Graph) addRecords(rows []estate.AdvisoryRow) {
 		g.link(r)
 		dirty[r] = true
 	}
-	g.regroup(dirty)
+	if !g.loading {
+		g.regroup(dirty)
+	}
 }
 
 func (g *Graph) compile(row estate.AdvisoryRow, groups []GroupID) record {
@@ -194,6 +198,9 @@ func (g *Graph) link(r int32) {
 		e := &rec.entries[i]
 		key := nameKey{e.eco.Base, e.name}
 		g.recordsOf[key] = append(g.recordsOf[key], entryRef{r, int32(i)})
+		if g.loading {
+			continue
+		}
 		for _, n := range g.nameIndex[key] {
 			if version.Applies(e.eco, g.names[n].eco) {
 				hits = append(hits, g.matching(n, &e.spans)...)

@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"maps"
+	"slices"
 	"sort"
 
 	"thymus/internal/estate"
@@ -23,6 +25,7 @@ const most = 200_000
 func (g *Graph) Load(c *estate.Change) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.loading = true
 	g.addPackages(c.Packages)
 	g.addRecords(c.Advisories)
 	g.addSignals(c.Exploited, c.Likelihoods)
@@ -34,6 +37,8 @@ func (g *Graph) Load(c *estate.Change) {
 func (g *Graph) Join() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.loading = false
+	g.matchAll()
 	g.rejoin()
 }
 
@@ -48,29 +53,38 @@ func (g *Graph) Apply(c *estate.Change) (transitions []Transition, told bool) {
 	g.addPackages(c.Packages)
 	g.addRecords(c.Advisories)
 	g.addSignals(c.Exploited, c.Likelihoods)
-	g.joinMore(g.addRows(c))
+	rejoined := g.joinMore(g.addRows(c))
 	g.seq = max(g.seq, c.Seq)
-	return w.after()
+	return w.after(rejoined)
 }
-
-// exposureKey names an exposure across a rejoin, which renumbers.
-type exposureKey struct{ advisory, service, domain, environment string }
 
 // watch compares what is open before and after a change, for what it touches.
 type watch struct {
 	g      *Graph
 	c      *estate.Change
-	all    bool
-	open   map[exposureKey]bool
+	open   []Pair // before, sorted
 	failed bool
-	reason map[exposureKey]string
+	// The names that pairs had before: a rejoin makes new ones.
+	was naming
 }
 
-func newWatch(g *Graph, c *estate.Change) *watch {
-	w := &watch{g: g, c: c, open: map[exposureKey]bool{}, reason: map[exposureKey]string{}}
-	w.all = len(c.Descriptions) > 0
-	return w
+// naming resolves pairs to names.
+type naming struct {
+	services []Service
+	slots    []Slot
+	envs     []Env
 }
+
+func (g *Graph) naming() naming { return naming{g.services, g.slots, g.envs} }
+
+// name renders a pair as a transition, without its reason.
+func (n naming) name(g *Graph, p Pair) Transition {
+	sl := &n.slots[p.Slot]
+	svc := &n.services[sl.Service]
+	return Transition{Advisory: g.groups[p.Group].ID, Service: svc.FullName(), Domain: svc.Spec.Domain, Environment: n.envs[sl.Env].Name}
+}
+
+func newWatch(g *Graph, c *estate.Change) *watch { return &watch{g: g, c: c} }
 
 // groups returns the groups that the change's records, signals and verdicts touch.
 func (w *watch) groups() []GroupID {
@@ -93,17 +107,20 @@ func (w *watch) groups() []GroupID {
 			seen[id] = true
 		}
 	}
-	out := make([]GroupID, 0, len(seen))
-	for id := range seen {
-		out = append(out, id)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
-	return out
+	return slices.Sorted(maps.Keys(seen))
 }
 
-// slots returns the slots that the change's bills and events touch.
+// slots returns the slots that the change's bills and events touch; all of
+// them when names may change their meaning.
 func (w *watch) slots() []SlotID {
 	g := w.g
+	if len(w.c.Descriptions) > 0 {
+		all := make([]SlotID, len(g.slots))
+		for i := range all {
+			all[i] = SlotID(i)
+		}
+		return all
+	}
 	seen := map[SlotID]bool{}
 	subjects := map[estate.SubjectID]bool{}
 	for i := range w.c.Bills {
@@ -132,82 +149,91 @@ func (w *watch) slots() []SlotID {
 			seen[s] = true
 		}
 	}
-	out := make([]SlotID, 0, len(seen))
-	for id := range seen {
-		out = append(out, id)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
-	return out
+	return slices.Sorted(maps.Keys(seen))
 }
 
-// collect yields what is open now in what the change touches.
-func (w *watch) collect(yield func(exposureKey)) {
+// collect returns what is open now in what the change touches, sorted, each once.
+func (w *watch) collect() []Pair {
 	g, now := w.g, w.g.now()
-	n := 0
-	key := func(gr GroupID, s SlotID) exposureKey {
-		svc := &g.services[g.slots[s].Service]
-		return exposureKey{g.groups[gr].ID, svc.FullName(), svc.Spec.Domain, g.envs[g.slots[s].Env].Name}
-	}
-	slots := w.slots()
-	if w.all {
-		slots = slots[:0]
-		for i := range g.slots {
-			slots = append(slots, SlotID(i))
-		}
-	}
-	done := map[exposureKey]bool{}
-	for _, s := range slots {
+	var out []Pair
+	for _, s := range w.slots() {
 		for _, gr := range g.openGroups(s, now) {
-			if k := key(gr, s); !done[k] {
-				done[k] = true
-				yield(k)
+			out = append(out, Pair{Group: gr, Slot: s})
+		}
+		if len(out) > most {
+			w.failed = true
+			return nil
+		}
+	}
+	if groups := w.groups(); len(groups) > 0 && len(w.c.Descriptions) == 0 {
+		sc := g.scratch()
+		defer g.giveBack(sc)
+		for _, gr := range groups {
+			for _, s := range g.openSlots(gr, now, sc) {
+				out = append(out, Pair{Group: gr, Slot: s})
 			}
-			if n++; n > most {
+			if len(out) > most {
 				w.failed = true
-				return
+				return nil
 			}
 		}
 	}
-	if w.all {
-		return
-	}
-	sc := g.scratch()
-	defer g.giveBack(sc)
-	for _, gr := range w.groups() {
-		for _, s := range g.openSlots(gr, now, sc) {
-			if k := key(gr, s); !done[k] {
-				done[k] = true
-				yield(k)
-			}
-			if n++; n > most {
-				w.failed = true
-				return
-			}
+	slices.SortFunc(out, func(a, b Pair) int {
+		if a.Slot != b.Slot {
+			return int(a.Slot - b.Slot)
 		}
-	}
+		return int(a.Group - b.Group)
+	})
+	return slices.Compact(out)
 }
 
 func (w *watch) before() {
-	w.collect(func(k exposureKey) { w.open[k] = true })
+	w.open, w.was = w.collect(), w.g.naming()
 }
 
-func (w *watch) after() ([]Transition, bool) {
+func (w *watch) after(rejoined bool) ([]Transition, bool) {
+	if w.failed {
+		return nil, false
+	}
+	open := w.collect()
 	if w.failed {
 		return nil, false
 	}
 	var out []Transition
-	w.collect(func(k exposureKey) {
-		if w.open[k] {
-			delete(w.open, k)
-			return
-		}
-		out = append(out, Transition{Advisory: k.advisory, Service: k.service, Domain: k.domain, Environment: k.environment, Opened: true, Reason: w.why(k, true)})
-	})
-	if w.failed {
-		return nil, false
+	tell := func(t Transition, opened bool) {
+		t.Opened, t.Reason = opened, w.why(opened)
+		out = append(out, t)
 	}
-	for k := range w.open {
-		out = append(out, Transition{Advisory: k.advisory, Service: k.service, Domain: k.domain, Environment: k.environment, Reason: w.why(k, false)})
+	is := w.g.naming()
+	if rejoined {
+		had := map[Transition]bool{}
+		for _, p := range w.open {
+			had[w.was.name(w.g, p)] = true
+		}
+		for _, p := range open {
+			if t := is.name(w.g, p); had[t] {
+				delete(had, t)
+			} else {
+				tell(t, true)
+			}
+		}
+		for t := range had {
+			tell(t, false)
+		}
+	} else {
+		i, j := 0, 0
+		for i < len(w.open) || j < len(open) {
+			switch {
+			case i == len(w.open) || j < len(open) && slotFirst(open[j], w.open[i]):
+				tell(is.name(w.g, open[j]), true)
+				j++
+			case j == len(open) || slotFirst(w.open[i], open[j]):
+				tell(w.was.name(w.g, w.open[i]), false)
+				i++
+			default:
+				i, j = i+1, j+1
+			}
+		}
 	}
 	sort.Slice(out, func(i, j int) bool {
 		a, b := &out[i], &out[j]
@@ -222,8 +248,15 @@ func (w *watch) after() ([]Transition, bool) {
 	return out, true
 }
 
+func slotFirst(a, b Pair) bool {
+	if a.Slot != b.Slot {
+		return a.Slot < b.Slot
+	}
+	return a.Group < b.Group
+}
+
 // why names the input that made the difference.
-func (w *watch) why(k exposureKey, opened bool) string {
+func (w *watch) why(opened bool) string {
 	switch {
 	case len(w.c.Verdicts) > 0 && len(w.c.Bills) == 0:
 		return "verdict"
@@ -341,33 +374,19 @@ func (g *Graph) groupsAt(r ReleaseID, t estate.Time, fn func(GroupID, estate.Pac
 // openGroups returns the groups that are open in a slot at t, sorted.
 func (g *Graph) openGroups(s SlotID, t estate.Time) []GroupID {
 	sl := &g.slots[s]
-	type hit struct {
-		group   GroupID
-		release ReleaseID
-		pkg     estate.PackageID
-	}
-	var hits []hit
-	sl.runningAt(t, func(iv *Interval) {
-		g.groupsAt(iv.Release, t, func(id GroupID, p estate.PackageID) { hits = append(hits, hit{id, iv.Release, p}) })
-	})
-	sort.Slice(hits, func(i, j int) bool { return hits[i].group < hits[j].group })
 	var out []GroupID
-	for i := 0; i < len(hits); {
-		j, id := i, hits[i].group
-		open := false
-		vs := g.verdictsFor(&g.groups[id])
-		for ; j < len(hits) && hits[j].group == id; j++ {
-			if !open {
-				c := g.decide(vs, sl, hits[j].release, hits[j].pkg, t)
-				open = c == nil || !closes(c.row.Status)
+	sl.runningAt(t, func(iv *Interval) {
+		g.groupsAt(iv.Release, t, func(id GroupID, p estate.PackageID) {
+			if gr := &g.groups[id]; gr.judged {
+				if c := g.decide(g.verdictsFor(gr), sl, iv.Release, p, t); c != nil && closes(c.row.Status) {
+					return
+				}
 			}
-		}
-		if open {
 			out = append(out, id)
-		}
-		i = j
-	}
-	return out
+		})
+	})
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // slotsOf calls fn for each (slot, release) in which packages that the group

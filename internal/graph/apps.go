@@ -216,8 +216,8 @@ func (g *Graph) Settle(now estate.Time, force bool) (due []estate.AppVersionRow,
 		known := map[string]bool{}
 		number := 0
 		for _, m := range g.minted[app.Name] {
-			known[m.Hash] = true
-			number = max(number, m.Number)
+			known[hex.EncodeToString(m.hash[:])] = true
+			number = max(number, m.number)
 		}
 		var fresh []estate.AppVersionRow
 		pending := false

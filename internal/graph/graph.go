@@ -76,6 +76,7 @@ type Graph struct {
 	seq int64
 	now func() estate.Time
 
+	loading bool              // between Load and Join
 	strings map[string]string // interned
 
 	// Packages.

@@ -288,8 +288,8 @@ func (g *Graph) findOwners() {
 	}
 }
 
-// joinMore joins what a change added.
-func (g *Graph) joinMore(plan joinPlan) {
+// joinMore joins what a change added; rejoined tells that all was joined anew.
+func (g *Graph) joinMore(plan joinPlan) (rejoined bool) {
 	for _, id := range plan.subjects {
 		s := &g.subjects[id]
 		if s.Namespace == "" || s.Name == "" {
@@ -306,7 +306,7 @@ func (g *Graph) joinMore(plan joinPlan) {
 	}
 	if plan.all {
 		g.rejoin()
-		return
+		return true
 	}
 	before := len(g.services)
 	for _, id := range plan.subjects {
@@ -330,6 +330,7 @@ func (g *Graph) joinMore(plan joinPlan) {
 	}
 	g.rebuildSlots()
 	g.compact()
+	return false
 }
 
 // findOwnersOf notes digests that are claimed for the first time; a digest with

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"encoding/binary"
+	"slices"
 	"sort"
 
 	"thymus/internal/estate"
@@ -278,9 +279,53 @@ func (g *Graph) addPackages(rows []estate.Package) {
 		g.pkgHot = append(g.pkgHot, 0)
 	}
 	for n, added := range touched {
+		if g.loading {
+			g.names[n].versions = append(g.names[n].versions, added...) // Join sorts them
+			continue
+		}
 		g.insertVersions(n, added)
 		g.matchAdded(n, added)
 	}
+}
+
+// matchAll sorts the versions of every name and matches every record, once, at
+// the end of loading.
+func (g *Graph) matchAll() {
+	for i := range g.records {
+		g.records[i].pkgs = nil
+	}
+	for n := range g.names {
+		name := &g.names[n]
+		all := make([]parsed, len(name.versions))
+		for i, nv := range name.versions {
+			all[i] = g.parseOf(name.eco, nv)
+		}
+		slices.SortStableFunc(all, func(a, b parsed) int {
+			switch {
+			case g.before(a, b):
+				return -1
+			case g.before(b, a):
+				return 1
+			}
+			return 0
+		})
+		for i := range all {
+			name.versions[i] = all[i].nv
+		}
+		name.versions = slices.Clip(name.versions)
+		for _, ref := range g.recordsOf[nameKey{name.eco.Base, name.name}] {
+			rec := &g.records[ref.record]
+			if e := &rec.entries[ref.entry]; version.Applies(e.eco, name.eco) {
+				rec.pkgs = append(rec.pkgs, g.matchingOf(name, &e.spans, func(i int) parsed { return all[i] })...)
+			}
+		}
+	}
+	dirty := make(map[int32]bool, len(g.records))
+	for i := range g.records {
+		g.records[i].pkgs = sortedOnce(g.records[i].pkgs)
+		dirty[int32(i)] = true
+	}
+	g.regroup(dirty)
 }
 
 func (g *Graph) ecosystem(s string) version.Ecosystem {
@@ -369,6 +414,19 @@ func (g *Graph) insertVersions(n int32, added []nameVersion) {
 // search in the order of its versions.
 func (g *Graph) matching(n int32, spans *version.Spans) []estate.PackageID {
 	name := &g.names[n]
+	cache := map[int]parsed{}
+	return g.matchingOf(name, spans, func(i int) parsed {
+		p, ok := cache[i]
+		if !ok {
+			p = g.parseOf(name.eco, name.versions[i])
+			cache[i] = p
+		}
+		return p
+	})
+}
+
+// matchingOf is matching with the parse of each position at hand.
+func (g *Graph) matchingOf(name *pkgName, spans *version.Spans, at func(int) parsed) []estate.PackageID {
 	eco := name.eco
 	var out []estate.PackageID
 	if !eco.Ordered() {
@@ -382,15 +440,6 @@ func (g *Graph) matching(n int32, spans *version.Spans) []estate.PackageID {
 		}
 		return out
 	}
-	cache := map[int]parsed{}
-	at := func(i int) parsed {
-		p, ok := cache[i]
-		if !ok {
-			p = g.parseOf(eco, name.versions[i])
-			cache[i] = p
-		}
-		return p
-	}
 	// first returns the first position whose version is >= v (or > v).
 	first := func(v version.Version, after bool) int {
 		return sort.Search(len(name.versions), func(i int) bool {
@@ -402,7 +451,6 @@ func (g *Graph) matching(n int32, spans *version.Spans) []estate.PackageID {
 			return c > 0 || (c == 0 && !after)
 		})
 	}
-	hit := map[int]bool{}
 	for _, iv := range spans.Intervals {
 		from, to := 0, len(name.versions)
 		if iv.From != "" {
@@ -422,7 +470,7 @@ func (g *Graph) matching(n int32, spans *version.Spans) []estate.PackageID {
 		for i := from; i < to; i++ {
 			// No range contains a branch such as dev-main: only a list does.
 			if p := at(i); p.ok && !p.v.Branch() {
-				hit[i] = true
+				out = append(out, name.versions[i].pkg)
 			}
 		}
 	}
@@ -432,18 +480,14 @@ func (g *Graph) matching(n int32, spans *version.Spans) []estate.PackageID {
 			// A listed version that has no order still names itself.
 			for i, nv := range name.versions {
 				if g.matchVersion(nv) == l {
-					hit[i] = true
+					out = append(out, name.versions[i].pkg)
 				}
 			}
 			continue
 		}
 		for i := first(v, false); i < len(name.versions) && at(i).ok && at(i).v.Compare(v) == 0; i++ {
-			hit[i] = true
+			out = append(out, name.versions[i].pkg)
 		}
 	}
-	for i := range hit {
-		out = append(out, name.versions[i].pkg)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
-	return out
+	return sortedOnce(out)
 }

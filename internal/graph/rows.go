@@ -2,7 +2,6 @@ package graph
 
 import (
 	"encoding/hex"
-	"sort"
 
 	"thymus/internal/estate"
 )
@@ -18,7 +17,9 @@ type asserted struct {
 	artifacts    []artifact
 	verdicts     []estate.VerdictRow
 	descriptions []estate.DescriptionRow // the newest of each source
-	minted       map[string][]estate.AppVersionRow
+	minted       map[string][]minted     // by application, in order of number
+	texts        []string
+	textID       map[string]uint32
 	firstMoment  estate.Time // no event or dump is earlier
 	lastMoment   estate.Time // or later
 }
@@ -27,7 +28,8 @@ func (a *asserted) init() {
 	a.subjects = make([]estate.Subject, 1)
 	a.byDigest = map[string][]estate.SubjectID{}
 	a.billsOf = map[estate.SubjectID][]int32{}
-	a.minted = map[string][]estate.AppVersionRow{}
+	a.minted = map[string][]minted{}
+	a.textID = map[string]uint32{}
 }
 
 type bill struct {
@@ -153,11 +155,8 @@ func (g *Graph) addRows(c *estate.Change) joinPlan {
 		g.setDescription(r)
 		plan.all, plan.apps = true, true
 	}
-	for _, r := range c.AppVersions {
-		g.minted[r.Application] = append(g.minted[r.Application], r)
-		sort.Slice(g.minted[r.Application], func(i, j int) bool {
-			return g.minted[r.Application][i].Number < g.minted[r.Application][j].Number
-		})
+	for i := range c.AppVersions {
+		g.addMinted(&c.AppVersions[i])
 	}
 	return plan
 }
@@ -172,4 +171,41 @@ func (g *Graph) setDescription(r estate.DescriptionRow) {
 		}
 	}
 	g.descriptions = append(g.descriptions, r)
+}
+
+// minted is a minted application version, its members packed: they repeat from
+// version to version.
+type minted struct {
+	number      int
+	hash        [32]byte
+	environment string
+	at, known   estate.Time
+	members     []packedMember
+}
+
+// packedMember holds indexes into asserted.texts.
+type packedMember struct{ service, release, config uint32 }
+
+func (g *Graph) text(s string) uint32 {
+	id, ok := g.textID[s]
+	if !ok {
+		s = g.intern(s)
+		id = uint32(len(g.texts))
+		g.texts = append(g.texts, s)
+		g.textID[s] = id
+	}
+	return id
+}
+
+func (g *Graph) addMinted(r *estate.AppVersionRow) {
+	m := minted{number: r.Number, environment: g.intern(r.Environment), at: r.At, known: r.Known, members: make([]packedMember, len(r.Members))}
+	_, _ = hex.Decode(m.hash[:], []byte(r.Hash)) // the ledger's own
+	for i, x := range r.Members {
+		m.members[i] = packedMember{g.text(x.Service), g.text(x.Release), g.text(x.Config)}
+	}
+	list := append(g.minted[r.Application], m)
+	for i := len(list) - 1; i > 0 && list[i].number < list[i-1].number; i-- {
+		list[i], list[i-1] = list[i-1], list[i]
+	}
+	g.minted[r.Application] = list
 }

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"encoding/hex"
 	"sort"
 
 	"thymus/internal/estate"
@@ -631,8 +632,30 @@ func (v *View) BillWith(r ReleaseID, p estate.PackageID) (Bill, bool) {
 	return Bill{}, false
 }
 
-// Minted returns the minted versions of an application, in order.
-func (v *View) Minted(app AppID) []estate.AppVersionRow { return v.g.minted[v.g.apps[app].Name] }
+// Minted returns the minted versions of an application, in order, without their
+// members.
+func (v *View) Minted(app AppID) []estate.AppVersionRow {
+	name := v.g.apps[app].Name
+	out := make([]estate.AppVersionRow, len(v.g.minted[name]))
+	for i, m := range v.g.minted[name] {
+		out[i] = estate.AppVersionRow{Application: name, Number: m.number, Hash: hex.EncodeToString(m.hash[:]), Environment: m.environment, At: m.at, Known: m.known}
+	}
+	return out
+}
+
+// Members returns the members of a minted version.
+func (v *View) Members(app AppID, number int) []estate.Member {
+	for _, m := range v.g.minted[v.g.apps[app].Name] {
+		if m.number == number {
+			out := make([]estate.Member, len(m.members))
+			for i, p := range m.members {
+				out[i] = estate.Member{Service: v.g.texts[p.service], Release: v.g.texts[p.release], Config: v.g.texts[p.config]}
+			}
+			return out
+		}
+	}
+	return nil
+}
 
 // Timeline returns the settled sets of an application in an environment.
 func (v *View) Timeline(app AppID, env EnvID) []Stage { return v.g.timeline(&v.g.apps[app], env) }
