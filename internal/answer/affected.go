@@ -52,6 +52,7 @@ func (a *Asker) Affected(ctx context.Context, s Scope, w When, query string, p P
 			return
 		}
 		im := v.Impact(sus.groups, sus.pkgs, w.At)
+		defer im.Done()
 		a.summarise(v, s, w, out, sus, im)
 		pages, err = a.releasePage(v, s, w, out, sus, im, p)
 		if err != nil {
@@ -138,20 +139,22 @@ func (a *Asker) summarise(v *graph.View, s Scope, w When, out *Affected, sus sus
 		out.Advisories = append(out.Advisories, advisory(v, id))
 	}
 	out.Counts = AffectedCounts{Releases: len(im.Releases), Running: im.Running, Exposures: len(im.Open), Suppressed: len(im.Suppressed)}
-	services := make([]int32, v.Services())
+	services := im.Services
 	envs := make([]int, v.Envs())
 	apps := make([]int, v.Apps())
 	for _, slot := range im.Open {
 		sl := v.Slot(slot)
-		if services[sl.Service]++; services[sl.Service] == 1 {
-			out.Counts.Services++
-		}
 		envs[sl.Env]++
-		for _, app := range v.Service(sl.Service).Apps {
-			apps[app]++
-		}
-		if !s.sees(v, sl.Service) {
+		if s.Limited && !s.sees(v, sl.Service) {
 			out.Counts.Hidden++
+		}
+	}
+	for id, n := range services {
+		if n > 0 {
+			out.Counts.Services++
+			for _, app := range v.Service(graph.ServiceID(id)).Apps {
+				apps[app] += int(n)
+			}
 		}
 	}
 	for e, n := range envs {
@@ -331,6 +334,11 @@ func (a *Asker) releasePage(v *graph.View, s Scope, w When, out *Affected, sus s
 		major bool
 	}
 	cache := map[estate.PackageID]fixed{}
+	type reason struct {
+		group graph.GroupID
+		pkg   estate.PackageID
+	}
+	whys := map[reason][]Why{} // the page's releases share versions
 	for _, k := range top {
 		h := byKey[k]
 		r := v.Release(h.Release)
@@ -361,9 +369,16 @@ func (a *Asker) releasePage(v *graph.View, s Scope, w When, out *Affected, sus s
 				if !containsID(matched[i], id) {
 					continue
 				}
-				for _, y := range v.Why(g, id, w.At) {
-					ph.Why = append(ph.Why, Why{Record: y.Record, Revision: y.Revision, Range: y.Range,
-						Compared: fmt.Sprintf("%s %s %s", y.Eco, y.Name, y.Version), Evidence: bill.Evidence, Format: bill.Format, Source: bill.Source})
+				ys, ok := whys[reason{g, id}]
+				if !ok {
+					for _, y := range v.Why(g, id, w.At) {
+						ys = append(ys, Why{Record: y.Record, Revision: y.Revision, Range: y.Range, Compared: fmt.Sprintf("%s %s %s", y.Eco, y.Name, y.Version)})
+					}
+					whys[reason{g, id}] = ys
+				}
+				for _, y := range ys {
+					y.Evidence, y.Format, y.Source = bill.Evidence, bill.Format, bill.Source
+					ph.Why = append(ph.Why, y)
 				}
 			}
 			if len(sus.groups) == 0 {
@@ -488,6 +503,7 @@ func (a *Asker) related(v *graph.View, w When, out *Affected, query string, name
 		}
 		im := v.Impact([]graph.GroupID{g}, nil, w.At)
 		r.Releases, r.Running = len(im.Releases), im.Running
+		im.Done()
 		out.Related = append(out.Related, r)
 	}
 	for i := range named {

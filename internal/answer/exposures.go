@@ -356,7 +356,7 @@ func (a *Asker) exposure(v *graph.View, t estate.Time, e *graph.Exposure) Exposu
 }
 
 // fixWork bounds the releases that one page of fix groups looks at.
-const fixWork = 1_000_000
+const fixWork = 400_000
 
 // Fixes groups the open exposures by the package whose change would close them,
 // those that close most first. The order is by an upper bound (releases times

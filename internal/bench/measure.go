@@ -31,7 +31,7 @@ type Report struct {
 	Deployments int   `json:"deployments"`
 	Bulk        bool  `json:"loaded_in_bulk"` // facts were loaded without parsing documents
 
-	RSS        float64 `json:"rss_mb"`       // after start and all questions
+	RSS        float64 `json:"rss_mb"`       // after start, all questions and news; before the documents of the ingest are made
 	RSSStart   float64 `json:"rss_start_mb"` // right after start
 	Start      float64 `json:"start_s"`      // open to answering, wall
 	IngestMean float64 `json:"ingest_cpu_ms_mean"`
@@ -118,10 +118,10 @@ func Measure(ctx context.Context, o Options, progress func(what string, done, of
 	if err := r.news(ctx, e, o); err != nil {
 		return nil, err
 	}
+	r.RSS = rss()
 	if err := r.ingest(ctx, e, o, progress); err != nil {
 		return nil, err
 	}
-	r.RSS = rss()
 	return r, nil
 }
 

@@ -73,7 +73,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e.ledger = l
-	if err := e.load(ctx); err != nil {
+	// While loading, nearly all that is allocated stays: collect less often.
+	percent := debug.SetGCPercent(400)
+	err = e.load(ctx)
+	debug.SetGCPercent(percent)
+	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	if _, err := e.Settle(ctx, false); err != nil {
@@ -111,10 +115,21 @@ func (e *Engine) load(ctx context.Context) error {
 // read loads the estate as known at a time.
 func (e *Engine) read(ctx context.Context, known estate.Time, now func() estate.Time) (*graph.Graph, error) {
 	g := graph.New(now)
+	// The ledger reads ahead while the graph takes in.
+	changes := make(chan estate.Change, 4)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for c := range changes {
+			g.Load(&c)
+		}
+	}()
 	err := e.ledger.Load(ctx, known, func(c estate.Change) error {
-		g.Load(&c)
+		changes <- c
 		return ctx.Err()
 	})
+	close(changes)
+	<-done
 	if err != nil {
 		return nil, err
 	}

@@ -290,6 +290,10 @@ type scratch struct {
 	stamp    uint32
 	slots    []uint32
 	releases []uint32
+	// Of Impact.
+	hits     []Hit
+	open     []SlotID
+	services []int32 // zero between uses
 }
 
 // scratch lends memory for a walk; give it back with giveBack.

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"math/bits"
+	"slices"
 
 	"thymus/internal/estate"
 )
@@ -36,6 +37,7 @@ func (v *View) FixCount(ids []estate.PackageID, t estate.Time, among func(GroupI
 	seenBy := make([]uint16, len(g.slots))
 	frees := make([][]GroupID, len(ids))
 	exact := map[SlotID][]GroupID{}
+	merged := map[[2]uint16][]GroupID{}
 	type judged struct {
 		id GroupID
 		vs []compiledVerdict
@@ -93,16 +95,23 @@ func (v *View) FixCount(ids []estate.PackageID, t estate.Time, among func(GroupI
 				}
 				// Another version of the package runs there too: count what it adds.
 				had, ok := exact[s]
-				if !ok {
-					had = frees[seenBy[s]-1]
-				}
-				for _, id := range open {
-					if !containsGroup(had, id) {
-						out.Exposures++
-						had = append(had[:len(had):len(had)], id)
+				if ok || len(open) > len(free) {
+					if !ok {
+						had = frees[seenBy[s]-1]
 					}
+					exact[s] = merge(had, open)
+				} else {
+					// Mostly it is the same two versions again.
+					had = frees[seenBy[s]-1]
+					key := [2]uint16{seenBy[s], uint16(k + 1)}
+					both, ok := merged[key]
+					if !ok {
+						both = merge(had, free)
+						merged[key] = both
+					}
+					exact[s] = both
 				}
-				exact[s] = had
+				out.Exposures += len(exact[s]) - len(had)
 			})
 		})
 		if runs {
@@ -123,4 +132,11 @@ func (v *View) FixCount(ids []estate.PackageID, t estate.Time, among func(GroupI
 		}
 	}
 	return out
+}
+
+// merge returns the union of groups, of which a is sorted.
+func merge(a, b []GroupID) []GroupID {
+	out := append(slices.Clone(a), b...)
+	slices.Sort(out)
+	return slices.Compact(out)
 }

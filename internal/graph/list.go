@@ -86,6 +86,10 @@ type lister struct {
 	among  []uint64  // the same, one bit each
 	bound  int       // no more pairs than that can be in the list, if groups is set
 	sorted []uint64  // slots found, one bit each
+	// Of the groups that pass: plain ones match whatever they match at the time
+	// asked about; odd ones must be asked for each package. One bit each, so that
+	// a walk over many pairs touches no group.
+	plainly, oddly []uint64
 }
 
 // List returns one page of exposures. A list that few groups or few slots can
@@ -101,6 +105,7 @@ func (v *View) List(q ListQuery) ListResult {
 		}
 	}
 	l.candidates()
+	l.sift()
 	switch {
 	case l.groups != nil && len(l.groups) == 0 || q.Slots != nil && len(q.Slots) == 0:
 	case q.Order == ByService:
@@ -161,6 +166,23 @@ func (l *lister) candidates() {
 	}
 	if len(l.groups) == len(g.groups) {
 		l.groups, l.among, l.bound = nil, nil, 0
+	}
+}
+
+// sift fills plainly and oddly.
+func (l *lister) sift() {
+	g := l.g
+	l.plainly = make([]uint64, len(g.groups)/64+1)
+	l.oddly = make([]uint64, len(g.groups)/64+1)
+	for i := range g.groups {
+		gr := &g.groups[i]
+		switch {
+		case !l.passes(GroupID(i)):
+		case !l.current() || gr.simple && gr.Published <= l.q.At:
+			set(l.plainly, i)
+		case !gr.simple:
+			set(l.oddly, i)
+		}
 	}
 }
 
@@ -537,10 +559,10 @@ func (l *lister) groupsIn(r ReleaseID, fn func(GroupID)) {
 			continue
 		}
 		for _, id := range g.pkgs[p].Groups {
-			if !l.passes(id) {
-				continue
-			}
-			if l.current() {
+			if !has(l.plainly, int(id)) {
+				if !has(l.oddly, int(id)) {
+					continue
+				}
 				if from, until, ok := g.activeFor(&g.groups[id], estate.PackageID(p)); !ok || l.q.At < from || until <= l.q.At {
 					continue
 				}

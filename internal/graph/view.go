@@ -211,16 +211,34 @@ type Impact struct {
 	Open       []SlotID
 	Suppressed []SlotID
 	Running    int // releases that run
+	// Services counts the open slots of each service, by id.
+	Services []int32
+
+	g  *Graph
+	sc *scratch
+}
+
+// Done gives the impact's memory back; it must not be used afterwards.
+func (im *Impact) Done() {
+	for _, s := range im.Open {
+		im.Services[im.g.slots[s].Service] = 0
+	}
+	im.sc.hits, im.sc.open = im.Releases[:0], im.Open[:0]
+	im.g.giveBack(im.sc)
+	*im = Impact{}
 }
 
 // Impact walks from packages to releases and slots at t. With groups, verdicts
 // on them count: a slot is suppressed when verdicts close every group in it.
+// The caller calls Done on the result, within the View.
 func (v *View) Impact(groups []GroupID, pkgs []estate.PackageID, t estate.Time) Impact {
 	g := v.g
 	sc := g.scratch()
-	defer g.giveBack(sc)
 	sc.next()
-	var im Impact
+	for len(sc.services) < len(g.services) {
+		sc.services = append(sc.services, make([]int32, len(g.services)-len(sc.services))...)
+	}
+	im := Impact{g: g, sc: sc, Releases: sc.hits[:0], Open: sc.open[:0], Services: sc.services[:len(g.services)]}
 	var vs [][]compiledVerdict
 	anyVerdict := false
 	matched := make([][]estate.PackageID, len(groups))
@@ -259,6 +277,7 @@ func (v *View) Impact(groups []GroupID, pkgs []estate.PackageID, t estate.Time) 
 				running = true
 				if sc.seeSlot(s) {
 					im.Open = append(im.Open, s)
+					im.Services[g.slots[s].Service]++
 				}
 			})
 			switch {
@@ -437,14 +456,11 @@ func (v *View) Fix(groups []GroupID, p estate.PackageID) (to string, major, ok b
 		if len(asked) == 0 {
 			continue
 		}
-		candidates := make([]string, 0, len(name.versions))
-		for _, nv := range name.versions {
-			candidates = append(candidates, g.matchVersion(nv))
-		}
-		if to, major, ok = g.unionOf(n).Nearest(ver, candidates); ok {
+		all := g.unionOf(n)
+		if to, major, ok = all.u.Nearest(ver, all.inUse); ok {
 			return to, major, true
 		}
-		if to, major, ok = version.NearestSafe(name.eco, ver, asked, candidates); ok {
+		if to, major, ok = version.Unite(name.eco, asked).Nearest(ver, all.inUse); ok {
 			return to, major, true
 		}
 	}
@@ -463,23 +479,29 @@ func intersects(a, b []GroupID) bool {
 // unions caches what all advisories of a package name say together.
 type unions struct {
 	changes int
-	of      map[int32]*version.Union
+	of      map[int32]*united
+}
+
+type united struct {
+	u     *version.Union
+	inUse []version.Version // the name's versions
+	n     int               // how many versions the name had
 }
 
 // mostUnions bounds the cache.
 const mostUnions = 2000
 
-func (g *Graph) unionOf(n int32) *version.Union {
+func (g *Graph) unionOf(n int32) *united {
 	g.ordersMu.Lock()
 	defer g.ordersMu.Unlock()
 	c := &g.unions
 	if c.of == nil || c.changes != g.changes || len(c.of) >= mostUnions {
-		c.changes, c.of = g.changes, map[int32]*version.Union{}
-	}
-	if u := c.of[n]; u != nil {
-		return u
+		c.changes, c.of = g.changes, map[int32]*united{}
 	}
 	name := &g.names[n]
+	if u := c.of[n]; u != nil && u.n == len(name.versions) {
+		return u
+	}
 	var all []version.Spans
 	for _, ref := range g.recordsOf[nameKey{name.eco.Base, name.name}] {
 		rec := &g.records[ref.record]
@@ -487,7 +509,12 @@ func (g *Graph) unionOf(n int32) *version.Union {
 			all = append(all, e.spans)
 		}
 	}
-	u := version.Unite(name.eco, all)
+	u := &united{u: version.Unite(name.eco, all), n: len(name.versions)}
+	for _, nv := range name.versions {
+		if p := g.parseOf(name.eco, nv); p.ok {
+			u.inUse = append(u.inUse, p.v)
+		}
+	}
 	c.of[n] = u
 	return u
 }

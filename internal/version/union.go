@@ -124,21 +124,28 @@ func (u *Union) Contains(v Version) bool {
 // Nearest returns the smallest version outside the union that is not below v:
 // v itself, a fixed event, or a candidate. ok is false when none is known.
 // major tells that its first number (after an epoch) differs from v's.
-func (u *Union) Nearest(v Version, candidates []string) (fix string, major, ok bool) {
-	options := append([]Version{v}, u.fixed...)
-	options = append(options, parseAll(u.e, candidates)...)
-	slices.SortStableFunc(options, Version.Compare)
-	for _, o := range options {
-		if o.Compare(v) >= 0 && !o.Branch() && !u.Contains(o) {
-			return o.raw, majorOf(o) != majorOf(v), true
+func (u *Union) Nearest(v Version, candidates []Version) (fix string, major, ok bool) {
+	if !u.Contains(v) && !v.Branch() {
+		return v.raw, false, true
+	}
+	var best Version
+	for _, options := range [][]Version{u.fixed, candidates} {
+		for _, o := range options {
+			if o.Branch() || o.Compare(v) < 0 || best.value != nil && o.Compare(best) >= 0 || u.Contains(o) {
+				continue
+			}
+			best = o
 		}
 	}
-	return "", false, false
+	if best.value == nil {
+		return "", false, false
+	}
+	return best.raw, majorOf(best) != majorOf(v), true
 }
 
 // NearestSafe is Nearest of the union of all spans.
 func NearestSafe(e Ecosystem, v Version, all []Spans, candidates []string) (fix string, major, ok bool) {
-	return Unite(e, all).Nearest(v, candidates)
+	return Unite(e, all).Nearest(v, parseAll(e, candidates))
 }
 
 // Bare returns the spans without what only speeds up asking them: the same, in
