@@ -17,7 +17,7 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		// Most of the heap is the graph, which lives long: memory counts for more
 		// than the collector's time.
-		debug.SetGCPercent(40)
+		debug.SetGCPercent(50)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)

@@ -53,7 +53,7 @@ func (a *Asker) Affected(ctx context.Context, s Scope, w When, query string, p P
 		}
 		im := v.Impact(sus.groups, sus.pkgs, w.At)
 		defer im.Done()
-		a.summarise(v, s, w, out, sus, im)
+		a.summarise(v, s, w, out, sus, im, p)
 		pages, err = a.releasePage(v, s, w, out, sus, im, p)
 		if err != nil {
 			return
@@ -134,7 +134,7 @@ func (a *Asker) suspect(v *graph.View, query string, t estate.Time) (suspect, er
 }
 
 // summarise fills the counts, environments, applications and fixes.
-func (a *Asker) summarise(v *graph.View, s Scope, w When, out *Affected, sus suspect, im graph.Impact) {
+func (a *Asker) summarise(v *graph.View, s Scope, w When, out *Affected, sus suspect, im graph.Impact, p Page) {
 	for _, id := range sus.groups {
 		out.Advisories = append(out.Advisories, advisory(v, id))
 	}
@@ -171,22 +171,25 @@ func (a *Asker) summarise(v *graph.View, s Scope, w When, out *Affected, sus sus
 		return x.Name < y.Name
 	})
 	out.Counts.Environments = len(out.Environments)
+	var hit []graph.AppID
 	for id, n := range apps {
 		if n == 0 {
 			continue
 		}
 		out.Counts.Applications++
-		if seesApp(v, s, graph.AppID(id)) && len(out.Applications) < 500 {
-			out.Applications = append(out.Applications, appHit(v, s, w, graph.AppID(id), n, services))
+		if seesApp(v, s, graph.AppID(id)) {
+			hit = append(hit, graph.AppID(id))
 		}
 	}
-	sort.Slice(out.Applications, func(i, j int) bool {
-		x, y := out.Applications[i], out.Applications[j]
-		if x.Exposures != y.Exposures {
-			return x.Exposures > y.Exposures
+	sort.Slice(hit, func(i, j int) bool {
+		if x, y := apps[hit[i]], apps[hit[j]]; x != y {
+			return x > y
 		}
-		return x.Name < y.Name
+		return v.App(hit[i]).Name < v.App(hit[j]).Name
 	})
+	for _, id := range hit[:min(len(hit), p.limit())] {
+		out.Applications = append(out.Applications, appHit(v, s, id, apps[id], services))
+	}
 	seen := map[int64]bool{}
 	for _, slot := range im.Suppressed {
 		sl := v.Slot(slot)
@@ -220,7 +223,7 @@ func tierRank(tier string) int {
 	return 4
 }
 
-func appHit(v *graph.View, s Scope, w When, id graph.AppID, n int, hit []int32) AppHit {
+func appHit(v *graph.View, s Scope, id graph.AppID, n int, hit []int32) AppHit {
 	app := v.App(id)
 	out := AppHit{Name: app.Name, Title: app.Spec.Title, Exposures: n, Services: []string{}, Versions: []AppAtEnv{}}
 	for _, m := range app.Members {
@@ -409,9 +412,6 @@ func (a *Asker) releasePage(v *graph.View, s Scope, w When, out *Affected, sus s
 		out.Next = cursor(releaseCursor{h.Running, v.Service(r.Service).FullName(), r.Version})
 	}
 	for i := range out.Applications {
-		if i >= limit {
-			break
-		}
 		app := &out.Applications[i]
 		id, _ := v.FindApp(app.Name)
 		hitEnv := map[string]bool{}
@@ -465,17 +465,16 @@ func (a *Asker) runsIn(v *graph.View, w When, sus suspect, slot graph.SlotID, iv
 		out.Until = iv.To
 	}
 	for _, id := range sus.groups {
-		ps := v.PackagesOf(iv.Release, v.PackagesAt(id, w.At))
-		if len(ps) == 0 {
-			continue
-		}
 		open := false
 		for _, e := range v.Exposures(id, slot) {
 			if e.Opened <= w.At && w.At < e.Closed && (out.Exposed == 0 || e.Opened < out.Exposed) {
 				out.Exposed, out.Detected, out.Reason, open = e.Opened, e.Detected, e.OpenedBy, true
 			}
 		}
-		if !open {
+		if open {
+			continue
+		}
+		if ps := v.PackagesOf(iv.Release, v.PackagesAt(id, w.At)); len(ps) > 0 {
 			if row := v.Decision(id, slot, iv.Release, ps[0], w.At); row != nil {
 				out.Closed = decision(row)
 			}
