@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,7 +53,7 @@ ingest come from 400 real documents sent through the whole main path.`,
 			if err := bench.Generate(ctx, o, s.step()); err != nil {
 				return err
 			}
-			report, err := s.measured(ctx, o)
+			report, err := bench.MeasureApart(ctx, o, s.step())
 			s.errs.status("")
 			if err != nil {
 				return err
@@ -74,30 +70,6 @@ ingest come from 400 real documents sent through the whole main path.`,
 	c.Flags().BoolVar(&measure, "measure", false, "only measure the fleet that is in --dir")
 	_ = c.Flags().MarkHidden("measure")
 	return c
-}
-
-// measured measures in a process of its own, so that memory is the engine's
-// alone; a program that is not thymus (a test) measures in its own process.
-func (s *session) measured(ctx context.Context, o bench.Options) (*bench.Report, error) {
-	self, err := os.Executable()
-	if err != nil || !strings.HasPrefix(filepath.Base(self), "thymus") {
-		return bench.Measure(ctx, o, s.step())
-	}
-	args := []string{"bench", "--measure", "--output", "json", "--dir", o.Dir}
-	for name, n := range map[string]int{"releases": o.Releases, "packages": o.Packages, "deployments": o.Deployments, "advisories": o.Advisories} {
-		args = append(args, "--"+name, strconv.Itoa(n))
-	}
-	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, self, args...)
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("bench: measuring: %w: %s", err, strings.TrimSpace(errs.String()))
-	}
-	var r bench.Report
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
-		return nil, fmt.Errorf("bench: report: %w", err)
-	}
-	return &r, nil
 }
 
 // step shows progress on a terminal.
