@@ -2,8 +2,11 @@ package graph
 
 import (
 	"encoding/binary"
+	"runtime"
 	"slices"
 	"sort"
+	"sync"
+	"sync/atomic"
 
 	"thymus/internal/estate"
 	"thymus/internal/purl"
@@ -289,35 +292,40 @@ func (g *Graph) addPackages(rows []estate.Package) {
 }
 
 // matchAll sorts the versions of every name and matches every record, once, at
-// the end of loading.
+// the end of loading. Names are independent, so they are shared out.
 func (g *Graph) matchAll() {
+	type match struct {
+		record int32
+		pkgs   []estate.PackageID
+	}
+	workers := min(runtime.GOMAXPROCS(0), 8)
+	found := make([][]match, workers)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for n := int(next.Add(1)) - 1; n < len(g.names); n = int(next.Add(1)) - 1 {
+				name := &g.names[n]
+				all := g.sortVersions(name)
+				for _, ref := range g.recordsOf[nameKey{name.eco.Base, name.name}] {
+					e := &g.records[ref.record].entries[ref.entry]
+					if !version.Applies(e.eco, name.eco) {
+						continue
+					}
+					if pkgs := g.matchingOf(name, &e.spans, func(i int) parsed { return all[i] }); len(pkgs) > 0 {
+						found[w] = append(found[w], match{ref.record, pkgs})
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 	for i := range g.records {
 		g.records[i].pkgs = nil
 	}
-	for n := range g.names {
-		name := &g.names[n]
-		all := make([]parsed, len(name.versions))
-		for i, nv := range name.versions {
-			all[i] = g.parseOf(name.eco, nv)
-		}
-		slices.SortStableFunc(all, func(a, b parsed) int {
-			switch {
-			case g.before(a, b):
-				return -1
-			case g.before(b, a):
-				return 1
-			}
-			return 0
-		})
-		for i := range all {
-			name.versions[i] = all[i].nv
-		}
-		name.versions = slices.Clip(name.versions)
-		for _, ref := range g.recordsOf[nameKey{name.eco.Base, name.name}] {
-			rec := &g.records[ref.record]
-			if e := &rec.entries[ref.entry]; version.Applies(e.eco, name.eco) {
-				rec.pkgs = append(rec.pkgs, g.matchingOf(name, &e.spans, func(i int) parsed { return all[i] })...)
-			}
+	for _, ms := range found {
+		for _, m := range ms {
+			g.records[m.record].pkgs = append(g.records[m.record].pkgs, m.pkgs...)
 		}
 	}
 	dirty := make(map[int32]bool, len(g.records))
@@ -326,6 +334,28 @@ func (g *Graph) matchAll() {
 		dirty[int32(i)] = true
 	}
 	g.regroup(dirty)
+}
+
+// sortVersions brings all versions of a name into order, and returns their parses.
+func (g *Graph) sortVersions(name *pkgName) []parsed {
+	all := make([]parsed, len(name.versions))
+	for i, nv := range name.versions {
+		all[i] = g.parseOf(name.eco, nv)
+	}
+	slices.SortStableFunc(all, func(a, b parsed) int {
+		switch {
+		case g.before(a, b):
+			return -1
+		case g.before(b, a):
+			return 1
+		}
+		return 0
+	})
+	for i := range all {
+		name.versions[i] = all[i].nv
+	}
+	name.versions = slices.Clip(name.versions)
+	return all
 }
 
 func (g *Graph) ecosystem(s string) version.Ecosystem {
@@ -396,18 +426,8 @@ func (g *Graph) insertVersions(n int32, added []nameVersion) {
 		}
 		return
 	}
-	all := make([]parsed, 0, len(name.versions)+len(added))
-	for _, nv := range name.versions {
-		all = append(all, g.parseOf(name.eco, nv))
-	}
-	for _, nv := range added {
-		all = append(all, g.parseOf(name.eco, nv))
-	}
-	sort.SliceStable(all, func(i, j int) bool { return g.before(all[i], all[j]) })
-	name.versions = make([]nameVersion, len(all))
-	for i, p := range all {
-		name.versions[i] = p.nv
-	}
+	name.versions = append(name.versions, added...)
+	g.sortVersions(name)
 }
 
 // matching returns the packages of a name that the spans hold, by binary

@@ -20,15 +20,15 @@ import (
 // reference is a ledger as one would write it without care for speed or
 // safety; the property test compares the real one with it.
 type reference struct {
-	known, seq estate.Time // seq only tells whether anything was stored
-	claims     []refClaim
-	steps      []refStep
-	packages   map[string]estate.PackageID
-	subjects   map[estate.Subject]estate.SubjectID
-	used       map[estate.PackageName]estate.Time
-	records    map[string][]refRecord
-	bills      estate.BillID
-	scores     map[string]float64
+	known    estate.Time
+	claims   []refClaim
+	steps    []refStep
+	packages map[string]estate.PackageID
+	subjects map[estate.Subject]estate.SubjectID
+	used     map[estate.PackageName]estate.Time
+	records  map[string][]refRecord
+	bills    estate.BillID
+	scores   map[string]float64
 }
 
 type refClaim struct {
