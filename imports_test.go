@@ -18,7 +18,7 @@ type layer struct {
 }
 
 // leaves are what everybody may import.
-var leaves = []string{"estate", "fault", "purl", "version"}
+var leaves = []string{"estate", "fault", "fold", "purl", "version"}
 
 // layers is the picture of docs/architecture.md. Imports go downwards only; the
 // rows are written from the bottom up.
@@ -27,6 +27,8 @@ var layers = []layer{
 		"the vocabulary is read by everybody and depends on nobody"},
 	{[]string{"fault"}, nil,
 		"an error may be made anywhere"},
+	{[]string{"fold"}, nil,
+		"how names compare is one rule"},
 	{[]string{"testdata"}, nil,
 		"only tests import it"},
 	{[]string{"version", "purl"}, leaves,

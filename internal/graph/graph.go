@@ -23,10 +23,8 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
-
 	"thymus/internal/estate"
+	"thymus/internal/fold"
 	"thymus/internal/version"
 )
 
@@ -149,20 +147,8 @@ func hashBytes(b []byte) uint64 {
 	return h.Sum64()
 }
 
-// Fold is the form in which names compare: Unicode NFC, case folded, "_" as "-".
-func Fold(s string) string {
-	ascii := true
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x80 {
-			ascii = false
-			break
-		}
-	}
-	if ascii {
-		return strings.ReplaceAll(strings.ToLower(s), "_", "-")
-	}
-	return strings.ReplaceAll(norm.NFC.String(cases.Fold().String(norm.NFC.String(s))), "_", "-")
-}
+// Fold is the form in which names compare.
+func Fold(s string) string { return fold.Name(s) }
 
 // View gives fn the graph to read. Nothing changes while fn runs; fn must not
 // block on anything but computation.

@@ -1,25 +1,17 @@
 package estatefile
 
 import (
-	"strings"
-
 	"go.yaml.in/yaml/v3"
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
 
+	"thymus/internal/fold"
 	"thymus/internal/read/scan"
 )
-
-// fold is the form in which names compare: Unicode NFC, case folded, "_" as "-".
-func fold(s string) string {
-	return strings.ReplaceAll(norm.NFC.String(cases.Fold().String(norm.NFC.String(s))), "_", "-")
-}
 
 // claimed maps folded names to the nodes that give them.
 type claimed map[string]*yaml.Node
 
 func (c claimed) add(n *yaml.Node, what string) error {
-	key := fold(n.Value)
+	key := fold.Name(n.Value)
 	if was := c[key]; was != nil {
 		return at(n, "%s %q is given twice; first in line %d", what, scan.Quote(n.Value), was.Line)
 	}
@@ -80,7 +72,7 @@ func (r *reader) check() error {
 		if ref.kind == "team" {
 			known, complete = teams, r.hasTeams
 		}
-		declared := known[fold(ref.node.Value)]
+		declared := known[fold.Name(ref.node.Value)]
 		if declared != nil {
 			*ref.into() = declared.Value
 		} else if complete {
@@ -94,7 +86,7 @@ func (r *reader) check() error {
 func (r *reader) tree(domains claimed) error {
 	index := map[string]int{}
 	for i, d := range r.out.Domains {
-		index[fold(d.Name)] = i
+		index[fold.Name(d.Name)] = i
 	}
 	// Walks that were found to end need not be repeated.
 	ends := make([]bool, len(r.out.Domains))
@@ -103,7 +95,7 @@ func (r *reader) tree(domains claimed) error {
 		if d.Parent == "" {
 			continue
 		}
-		declared := domains[fold(d.Parent)]
+		declared := domains[fold.Name(d.Parent)]
 		if declared == nil {
 			return at(r.parents[i], "the parent %q of the domain %q is not among the domains of this file", scan.Quote(d.Parent), d.Name)
 		}
@@ -122,7 +114,7 @@ func (r *reader) tree(domains claimed) error {
 			if parent == "" {
 				break
 			}
-			j = index[fold(parent)]
+			j = index[fold.Name(parent)]
 		}
 		for _, j := range walk {
 			ends[j] = true
