@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -122,25 +125,61 @@ func (s *Server) admin() {
 
 var errNoTokens = fault.New(fault.Unavailable, "this server has no tokens")
 
-// importFeeds keeps the bundle on disk, since it may be larger than memory.
-func (s *Server) importFeeds(ctx context.Context, in *struct{ request }) (_ *feed.Report, err error) {
+// importInput says where an imported file lay.
+type importInput struct {
+	request
+	Name string `query:"name" maxLength:"200" doc:"Where the file lies in OSV's layout: npm/all.zip, kev.json, epss.csv; then it counts as that feed, as it does in an imported folder. Left out, or another name: only its records are taken"`
+}
+
+// importFeeds keeps the file on disk, since it may be larger than memory, and
+// under the name that it had, since an archive's folder names its ecosystem.
+func (s *Server) importFeeds(ctx context.Context, in *importInput) (_ *feed.Report, err error) {
 	if s.o.Feeds == nil {
 		return nil, errNoFeeds
 	}
-	f, err := os.CreateTemp("", "thymus-import-*")
+	name := cmpOr(in.Name, "import")
+	if !fs.ValidPath(name) || name == "." || !filepath.IsLocal(name) || strings.Contains(name, `\`) || strings.Count(name, "/") > 1 {
+		return nil, fault.New(fault.Invalid, "parameter name: %q is neither a file nor FOLDER/FILE", in.Name)
+	}
+	dir, err := os.MkdirTemp("", "thymus-import-*")
 	if err != nil {
 		return nil, fmt.Errorf("import: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	_, err = io.Copy(f, in.r.Body)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, filepath.FromSlash(name))
+	if err := keep(path, in.r.Body); err != nil {
+		return nil, err
+	}
+	switch name {
+	case "kev.json", "epss.csv", "epss.csv.gz": // of a folder: the whole feed, and not one document
+		path = dir
+	}
+	r, err := s.o.Feeds.Import(ctx, path, nil)
+	if code := fault.Of(err); err != nil && code != fault.Internal {
+		// The sender knows the file by its own name.
+		err = fault.New(code, "%s", strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""))
+	}
+	return &r, err
+}
+
+// keep writes a request's body to a new file.
+func keep(path string, body io.Reader) error {
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	_, err = io.Copy(f, body)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
-		return nil, fmt.Errorf("import: %w", err)
+		return fmt.Errorf("import: %w", err)
 	}
-	r, err := s.o.Feeds.Import(ctx, f.Name(), nil)
-	return &r, err
+	return nil
 }
 
 // exportFeeds writes the bundle to disk first, so that its checksum can stand

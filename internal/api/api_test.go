@@ -28,7 +28,8 @@ var needs = map[string]string{
 	"GET /api/v1/exposures": "reader", "GET /api/v1/fixes": "reader", "GET /api/v1/coverage": "reader", "GET /api/v1/metrics": "reader",
 	"GET /api/v1/feeds": "reader", "GET /api/v1/me": "reader", "GET /api/v1/events": "reader", "GET /api/v1/evidence/{sha256}": "unlimited reader",
 	"POST /api/v1/ingest": "publisher", "POST /api/v1/deployments": "publisher", "POST /api/v1/undeployments": "publisher", "POST /api/v1/verdicts": "publisher",
-	"GET /api/v1/tokens": "admin", "POST /api/v1/tokens": "admin", "DELETE /api/v1/tokens/{id}": "admin",
+	"POST /api/v1/settle": "unlimited publisher",
+	"GET /api/v1/tokens":  "admin", "POST /api/v1/tokens": "admin", "DELETE /api/v1/tokens/{id}": "admin",
 	"POST /api/v1/rebuild": "admin", "POST /api/v1/retention": "admin",
 	"POST /api/v1/feeds/update": "admin", "POST /api/v1/feeds/import": "admin", "GET /api/v1/feeds/export": "admin",
 	"GET /api/v1/openapi.json": "nobody", "GET /api/v1/openapi.yaml": "nobody", "GET /healthz": "nobody", "GET /readyz": "nobody",
@@ -67,7 +68,7 @@ func TestEveryRouteHasARule(t *testing.T) {
 
 func TestRolesAndRoutes(t *testing.T) {
 	kinds := map[string]int{"": 0, "reader": 1, "limited reader": 1, "publisher": 2, "limited publisher": 2, "admin": 3, "socket": 3}
-	level := map[string]int{"nobody": 0, "reader": 1, "unlimited reader": 1, "publisher": 2, "admin": 3}
+	level := map[string]int{"nobody": 0, "reader": 1, "unlimited reader": 1, "publisher": 2, "unlimited publisher": 2, "admin": 3}
 	r := newRig(t, nil)
 	r.e.err = fault.New(fault.Conflict, "reached the engine")
 	close(r.e.events)
@@ -79,7 +80,7 @@ func TestRolesAndRoutes(t *testing.T) {
 			w := r.do(kind, method, path, "")
 			want := 0
 			switch {
-			case has >= level[need] && !(need == "unlimited reader" && strings.HasPrefix(kind, "limited")):
+			case has >= level[need] && !(strings.HasPrefix(need, "unlimited ") && strings.HasPrefix(kind, "limited")):
 			case kind == "":
 				want = http.StatusUnauthorized
 			default:

@@ -129,7 +129,7 @@ type AppList struct {
 }
 
 func (s *Server) questions() {
-	ask(s, "/affected", "affected", "Are we hit by an advisory, or by a package? q is any id of the advisory, a purl, or Ecosystem:name",
+	ask(s, "/affected", "affected", "Are we hit by an advisory, or by a package? q is any id of the advisory, or a purl with or without a version or range",
 		func(ctx context.Context, q inquiry, in *struct {
 			Queried
 			Paging

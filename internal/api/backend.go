@@ -20,6 +20,8 @@ type backend interface {
 	EcosystemsInUse() map[string]int
 	Subscribe(ctx context.Context) <-chan engine.Event
 	Rebuild(ctx context.Context) error
+	// Settle mints what waits for quiet, and returns what was minted meanwhile.
+	Settle(ctx context.Context) ([]estate.AppVersionRow, error)
 	Stats() engine.Stats
 
 	Evidence(ctx context.Context, sha256 string) (format string, body []byte, err error)
@@ -58,6 +60,26 @@ func (l live) Asker(ctx context.Context, known estate.Time) (asker, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// Settle listens while the engine settles: what it mints, it tells its subscribers.
+func (l live) Settle(ctx context.Context) ([]estate.AppVersionRow, error) {
+	listening, stop := context.WithCancel(ctx)
+	defer stop()
+	events := l.Subscribe(listening)
+	done := make(chan []estate.AppVersionRow, 1)
+	go func() {
+		var minted []estate.AppVersionRow
+		for ev := range events {
+			if ev.Minted != nil {
+				minted = append(minted, *ev.Minted)
+			}
+		}
+		done <- minted
+	}()
+	_, err := l.Engine.Settle(ctx, true)
+	stop()
+	return <-done, err
 }
 
 func (l live) Evidence(ctx context.Context, sha256 string) (string, []byte, error) {

@@ -76,6 +76,9 @@ func (f *fake) Asker(_ context.Context, known estate.Time) (asker, error) {
 func (f *fake) EcosystemsInUse() map[string]int               { return map[string]int{"npm": 1, "Debian:12": 2} }
 func (f *fake) Subscribe(context.Context) <-chan engine.Event { return f.events }
 func (f *fake) Rebuild(context.Context) error                 { return f.note("rebuild") }
+func (f *fake) Settle(context.Context) ([]estate.AppVersionRow, error) {
+	return []estate.AppVersionRow{{Application: "shop", Number: 3}}, f.note("settle")
+}
 func (f *fake) Stats() engine.Stats {
 	return engine.Stats{Counts: graph.Counts{Services: 3}, Seq: f.seq}
 }

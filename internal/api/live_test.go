@@ -8,8 +8,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"thymus/internal/access"
 	"thymus/internal/answer"
@@ -140,6 +144,60 @@ func TestEndToEnd(t *testing.T) {
 		t.Errorf("import: %+v", report)
 	}
 	call("", "POST", "/api/v1/feeds/import", string(bundle[:len(bundle)/2]), 400, nil)
+	// One archive counts as its feed only under its name in OSV's layout.
+	archive := archiveOf(t, map[string]string{"GHSA-aaaa-bbbb-cccc.json": record})
+	call("", "POST", "/api/v1/feeds/import", archive, 200, &report)
+	if len(report.Feeds) != 1 || strings.HasPrefix(report.Feeds[0].Feed, "osv/") || report.Feeds[0].Records != 1 {
+		t.Errorf("import without a name: %+v", report)
+	}
+	call("", "POST", "/api/v1/feeds/import?name=PyPI/all.zip", archive, 200, &report)
+	if len(report.Feeds) != 1 || report.Feeds[0].Feed != "osv/PyPI" || report.Feeds[0].Records != 1 {
+		t.Errorf("import by name: %+v", report)
+	}
+	const exploited = `{"title":"CISA Catalog of Known Exploited Vulnerabilities","catalogVersion":"2026.01.05","dateReleased":"2026-01-05T00:00:00Z","count":1,
+		"vulnerabilities":[{"cveID":"CVE-2026-0001","vendorProject":"x","product":"y","vulnerabilityName":"z","dateAdded":"2026-01-04","shortDescription":"d","requiredAction":"a","dueDate":"2026-01-25","knownRansomwareCampaignUse":"Unknown"}]}`
+	call("", "POST", "/api/v1/feeds/import?name=kev.json", exploited, 200, &report)
+	if len(report.Feeds) != 1 || report.Feeds[0].Feed != "kev" {
+		t.Errorf("import of a signal: %+v", report)
+	}
+	for _, name := range []string{"../all.zip", "/all.zip", "a/b/all.zip", "npm/", ".", `..\all.zip`} {
+		call("", "POST", "/api/v1/feeds/import?name="+url.QueryEscape(name), archive, 400, nil)
+	}
+	if got := string(call("", "POST", "/api/v1/feeds/import?name=npm/all.zip", archive[:len(archive)/2], 400, nil)); !strings.Contains(got, `"npm/all.zip `) {
+		t.Errorf("a broken archive: %s", got)
+	}
+	var feedList struct{ Items []feed.State }
+	call("", "GET", "/api/v1/feeds", "", 200, &feedList)
+	var names []string
+	for _, f := range feedList.Items {
+		names = append(names, f.Feed)
+	}
+	slices.Sort(names)
+	if d := cmp.Diff([]string{"kev", "osv/PyPI", "osv/npm"}, names); d != "" {
+		t.Errorf("feeds: %s", d)
+	}
+
+	// A set that ran minutes ago by its own account waits for quiet here, or for settle.
+	call(made.Secret, "POST", "/api/v1/ingest", "thymus: estate/v1\napplications:\n  - name: shop\n    services: [shop/cart]\n", 200, nil)
+	var versions answer.AppVersionList
+	call(made.Secret, "GET", "/api/v1/apps/shop/versions", "", 200, &versions)
+	if versions.Pending == 0 || len(versions.Items) != 0 {
+		t.Errorf("before settle: %+v", versions)
+	}
+	var settled Settled
+	call(made.Secret, "POST", "/api/v1/settle", "", 200, &settled)
+	if d := cmp.Diff(Settled{1, []MintedVersion{{"shop", 1}}}, settled); d != "" {
+		t.Errorf("settle: %s", d)
+	}
+	call(made.Secret, "POST", "/api/v1/settle", "", 200, &settled)
+	if d := cmp.Diff(Settled{0, []MintedVersion{}}, settled); d != "" {
+		t.Errorf("settle again: %s", d)
+	}
+	versions = answer.AppVersionList{}
+	call(made.Secret, "GET", "/api/v1/apps/shop/versions", "", 200, &versions)
+	if versions.Pending != 0 || len(versions.Items) != 1 {
+		t.Errorf("after settle: %+v", versions)
+	}
 	call("", "POST", "/api/v1/rebuild", "", 200, nil)
 	call(made.Secret, "GET", "/api/v1/affected?q=CVE-2026-0001", "", 200, &hit)
 	if hit.State != answer.StateClosed {
@@ -147,4 +205,24 @@ func TestEndToEnd(t *testing.T) {
 	}
 	call("", "DELETE", fmt.Sprintf("/api/v1/tokens/%s", made.ID), "", 204, nil)
 	call(made.Secret, "GET", "/api/v1/me", "", 401, nil)
+}
+
+// archiveOf makes an archive of records.
+func archiveOf(t *testing.T, files map[string]string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for name, body := range files {
+		f, err := z.Create(name)
+		if err == nil {
+			_, err = f.Write([]byte(body))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }

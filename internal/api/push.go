@@ -55,6 +55,33 @@ func (s *Server) pushes() {
 		func(ctx context.Context, in *struct{ Body Verdict }) (*engine.Receipt, error) {
 			return s.decide(ctx, in.Body)
 		})
+	add(s, s.operation(http.MethodPost, root+"/settle", "settle", "Mint the application versions that still wait for two quiet minutes", nil),
+		func(ctx context.Context, _ *struct{}) (*Settled, error) {
+			minted, err := s.e.Settle(ctx)
+			if err != nil {
+				return nil, err
+			}
+			out := &Settled{Minted: len(minted), Versions: []MintedVersion{}}
+			for _, v := range minted[:min(len(minted), maxMinted)] {
+				out.Versions = append(out.Versions, MintedVersion{v.Application, v.Number})
+			}
+			return out, nil
+		})
+}
+
+// maxMinted is how many versions an answer to settle names.
+const maxMinted = 100
+
+// Settled says which application versions were minted.
+type Settled struct {
+	Minted   int             `json:"minted"`
+	Versions []MintedVersion `json:"versions" doc:"At most 100 of them"`
+}
+
+// MintedVersion is a version of an application.
+type MintedVersion struct {
+	Application string `json:"application"`
+	Number      int    `json:"number"`
 }
 
 // claim makes the claim of a request.

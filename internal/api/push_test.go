@@ -149,6 +149,9 @@ func TestAdmin(t *testing.T) {
 	r.problem(r.do("ci", "GET", "/api/v1/me", ""), 401, fault.Unauthenticated)
 	r.problem(r.do("admin", "DELETE", "/api/v1/tokens/"+made.ID, ""), 404, fault.NotFound)
 	r.problem(r.do("admin", "POST", "/api/v1/tokens", `{"name":"x","role":"root"}`), 400, fault.Invalid)
+	if w := r.do("publisher", "POST", "/api/v1/settle", ""); w.Code != 200 || r.e.last() != "settle" || !strings.Contains(w.Body.String(), `{"minted":1,"versions":[{"application":"shop","number":3}]}`) {
+		t.Errorf("settle: %d %s", w.Code, w.Body)
+	}
 	if w := r.do("socket", "POST", "/api/v1/rebuild", ""); w.Code != 200 || r.e.last() != "rebuild" {
 		t.Errorf("rebuild: %d %s", w.Code, w.Body)
 	}
@@ -410,9 +413,9 @@ func TestPlain(t *testing.T) {
 			t.Errorf("metrics lack %s", want)
 		}
 	}
-	local := httptest.NewRequest("GET", "/metrics", nil)
-	local.RemoteAddr = "127.0.0.1:5555"
 	for header, want := range map[string]int{"": 200, "X-Forwarded-For": 401} {
+		local := httptest.NewRequest("GET", "/metrics", nil)
+		local.RemoteAddr = "127.0.0.1:5555"
 		if header != "" {
 			local.Header.Set(header, "10.0.0.1")
 		}

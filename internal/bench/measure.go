@@ -31,9 +31,9 @@ type Report struct {
 	Deployments int   `json:"deployments"`
 	Bulk        bool  `json:"loaded_in_bulk"` // facts were loaded without parsing documents
 
-	RSS        float64 `json:"rss_mb"`       // after start, all questions and news; before the documents of the ingest are made
-	RSSStart   float64 `json:"rss_start_mb"` // right after start
-	Start      float64 `json:"start_s"`      // open to answering, wall
+	RSS        float64 `json:"rss_mb"`      // resident with everything loaded and answering, at rest
+	RSSBusy    float64 `json:"rss_busy_mb"` // after all questions and news in a row; before the documents of the ingest are made
+	Start      float64 `json:"start_s"`     // open to answering, wall
 	IngestMean float64 `json:"ingest_cpu_ms_mean"`
 	IngestWall float64 `json:"ingest_wall_ms_mean"`
 	IngestKB   float64 `json:"ingest_document_kb"`
@@ -108,7 +108,7 @@ func Measure(ctx context.Context, o Options, progress func(what string, done, of
 	r.Start = time.Since(began).Seconds()
 	s := e.Stats()
 	r.Edges, r.Packages, r.Deployments, r.Loaded = s.Edges, s.Counts.Packages, s.Running, s.Counts.Advisories
-	r.RSSStart = rss()
+	r.RSS = rss()
 	if err := r.affected(ctx, e, o, progress); err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func Measure(ctx context.Context, o Options, progress func(what string, done, of
 	if err := r.news(ctx, e, o); err != nil {
 		return nil, err
 	}
-	r.RSS = rss()
+	r.RSSBusy = rss()
 	if err := r.ingest(ctx, e, o, progress); err != nil {
 		return nil, err
 	}

@@ -78,6 +78,9 @@ func (s *session) tokenList() *cobra.Command {
 		Use: "list", Short: "All tokens, without their secrets", Args: exactly(),
 		RunE: s.do(func(ctx context.Context, _ []string) error {
 			_, err := ask(ctx, s, "/api/v1/tokens", nil, func(l *struct{ Items []access.Token }) {
+				if len(l.Items) == 0 {
+					s.out.say(plain, "No token. “thymus token create” makes one; on this machine the data directory needs none.")
+				}
 				var rows [][]cell
 				for _, t := range l.Items {
 					rows = append(rows, row(t.ID, t.Name, t.Role.String(), list(t.Domains, 5), t.Created, t.Expires))

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"thymus/internal/answer"
+	"thymus/internal/estate"
 	"thymus/internal/fault"
 )
 
@@ -101,9 +103,9 @@ func (s *session) showAdvisories(a *answer.Affected) {
 			}
 			p.line("  %s", id)
 			if v.Summary != "" {
-				p.line("  %s", v.Summary)
+				p.flow(indent, []cell{{v.Summary, plain}}, "")
 			}
-			p.write("  " + strings.Join(facts(p, v), ", ") + "\n")
+			p.flow(indent, facts(v), ",")
 		}
 	}
 	rows := [][]cell{}
@@ -117,28 +119,30 @@ func (s *session) showAdvisories(a *answer.Affected) {
 }
 
 // facts are what is known of an advisory, in words.
-func facts(p *printer, v answer.Advisory) []string {
+func facts(v answer.Advisory) []cell {
 	grade := v.Severity.String()
 	if v.Score > 0 {
 		grade += fmt.Sprintf(" %.1f", v.Score)
 	}
-	out := []string{p.paint(severityStyle(v.Severity), grade)}
+	out := []cell{{grade, severityStyle(v.Severity)}}
+	add := func(st style, format string, args ...any) { out = append(out, cell{fmt.Sprintf(format, args...), st}) }
+	day := func(t estate.Time) string { return t.Std().Format("2006-01-02") }
 	if e := v.Exploited; e != nil {
-		how := "exploited since " + e.Added.Std().Format("2006-01-02") + " (" + clean(e.List) + ")"
+		how := ""
 		if e.Ransomware {
-			how += ", by ransomware"
+			how = ", by ransomware"
 		}
-		out = append(out, p.paint(alarm, how))
+		add(alarm, "exploited since %s (%s)%s", day(e.Added), e.List, how)
 	}
 	if v.EPSS != nil {
-		out = append(out, fmt.Sprintf("EPSS %.1f%%", *v.EPSS*100))
+		add(plain, "EPSS %.1f%%", *v.EPSS*100)
 	}
-	out = append(out, "published "+v.Published.Std().Format("2006-01-02"))
+	add(plain, "published %s", day(v.Published))
 	if v.Known != 0 {
-		out = append(out, "known here "+shortTime(v.Known))
+		add(plain, "known here %s", shortTime(v.Known))
 	}
 	if v.Withdrawn != 0 {
-		out = append(out, p.paint(green, "withdrawn "+v.Withdrawn.Std().Format("2006-01-02")))
+		add(green, "withdrawn %s", day(v.Withdrawn))
 	}
 	return out
 }
@@ -177,9 +181,9 @@ func (s *session) showHits(a *answer.Affected) {
 			idle = append(idle, row(release, what, r.Team))
 		}
 		for i, d := range r.Deployments {
-			since := cell{shortTime(d.Exposed), plain}
+			since := cell{"since " + shortTime(cmp.Or(d.Exposed, d.Since)), plain}
 			if d.Closed != nil {
-				since = cell{"closed: " + string(d.Closed.Status), green}
+				since = cell{"no: " + string(d.Closed.Status), green}
 			}
 			if i > 0 {
 				what = "″"
@@ -189,7 +193,7 @@ func (s *session) showHits(a *answer.Affected) {
 	}
 	if len(rows) > 0 {
 		p.heading("Running (%s, %s, %s)", count(a.Counts.Running, "release"), count(a.Counts.Services, "service"), count(a.Counts.Exposures, "exposure"))
-		p.table([]string{"RELEASE", "ENVIRONMENT", "EXPOSED SINCE", "PACKAGES", "APPLICATIONS", "TEAM"}, rows)
+		p.table([]string{"RELEASE", "ENVIRONMENT", "EXPOSED", "PACKAGES", "APPLICATIONS", "TEAM"}, rows)
 	}
 	if len(idle) > 0 {
 		p.heading("Affected, and running nowhere")

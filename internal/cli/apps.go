@@ -19,7 +19,7 @@ import (
 
 func (s *session) appCommand() *cobra.Command {
 	return s.family("app", "Logical applications: what they are made of, and what changed",
-		s.appList(), s.appShow(), s.appVersions(), s.appDiff(), s.appExport())
+		s.appList(), s.appShow(), s.appVersions(), s.appDiff(), s.appExport(), s.appSettle())
 }
 
 // appPath is the API's path of an application, with what follows it.
@@ -125,7 +125,11 @@ func (s *session) appVersions() *cobra.Command {
 			}
 			_, err = ask(ctx, s, appPath(args[0], "versions"), q, func(l *answer.AppVersionList) {
 				if len(l.Items) == 0 {
-					s.out.line("No version of %s has been minted by then.", args[0])
+					when := "yet"
+					if t != (times{}) {
+						when = "by then"
+					}
+					s.out.line("No version of %s has been minted %s.", args[0], when)
 				}
 				var rows [][]cell
 				for _, v := range l.Items {
@@ -140,6 +144,9 @@ func (s *session) appVersions() *cobra.Command {
 					rows = append(rows, row(v.Number, short(v.Hash), v.At, len(v.Members), v.Packages, v.Exposures, list(ran, 2)))
 				}
 				s.out.table([]string{"VERSION", "HASH", "SINCE", "SERVICES", "PACKAGES", "ADVISORIES", "RAN"}, rows)
+				if l.Pending != 0 {
+					s.out.say(yellow, fmt.Sprintf("One more set is waiting to settle, due %s; “thymus app settle” mints it now.", shortTime(l.Pending)))
+				}
 				s.more(l.Next)
 			})
 			return err
@@ -148,6 +155,49 @@ func (s *session) appVersions() *cobra.Command {
 	t.flags(c)
 	p.flags(c)
 	return c
+}
+
+func (s *session) appSettle() *cobra.Command {
+	return &cobra.Command{
+		Use: "settle", Short: "Mint now the versions that still wait for two quiet minutes",
+		Long: `An application version is the set of releases that ran together. It is minted by
+itself when nothing of the application has been told for two minutes, since more
+of a rollout may be under way.
+
+Use this at the end of a script that tells the past service by service (with
+--at), or before a comparison that cannot wait. In the middle of a rollout it
+mints sets that nobody meant.`,
+		Example: `  thymus deploy cart@1.4 --env production --at 2026-03-01T10:00:00Z
+  thymus deploy web@2.0 --env production --at 2026-03-01T10:01:00Z
+  thymus app settle`,
+		Args: exactly(),
+		RunE: s.do(func(ctx context.Context, _ []string) error {
+			return tell(ctx, s, "/api/v1/settle", nil, "", nil, func(v *settled) {
+				if v.Minted == 0 {
+					s.out.say(plain, "Nothing waits to settle: every set that ran has its version.")
+					return
+				}
+				var names []string
+				for _, m := range v.Versions {
+					names = append(names, fmt.Sprintf("%s %d", m.Application, m.Number))
+				}
+				more := ""
+				if n := v.Minted - len(names); n > 0 {
+					more = fmt.Sprintf(" and %d more", n)
+				}
+				s.out.say(green, fmt.Sprintf("Minted %s: %s%s.", count(v.Minted, "version"), strings.Join(names, ", "), more))
+			})
+		}),
+	}
+}
+
+// settled is the API's answer to settle.
+type settled struct {
+	Minted   int
+	Versions []struct {
+		Application string
+		Number      int
+	}
 }
 
 func (s *session) appDiff() *cobra.Command {

@@ -92,8 +92,8 @@ func (s *session) report(r *bench.Report) error {
 	num := func(f float64, unit string) cell { return cell{text: strconv.FormatFloat(f, 'f', 2, 64) + " " + unit} }
 	s.out.table([]string{"what", "figure"}, [][]cell{
 		{{text: "start, open to answering"}, num(r.Start, "s")},
-		{{text: "memory after start"}, num(r.RSSStart, "MB")},
-		{{text: "memory at the end"}, num(r.RSS, "MB")},
+		{{text: "memory, loaded and at rest"}, num(r.RSS, "MB")},
+		{{text: "memory after thousands of questions in a row"}, num(r.RSSBusy, "MB")},
 		{{text: fmt.Sprintf("ingest of a document of %.0f kB, CPU", r.IngestKB)}, num(r.IngestMean, "ms")},
 		{{text: "ingest by four writers"}, num(r.IngestRate, "documents/s")},
 		{{text: "affected, CPU mean"}, num(r.AffectedMean, "ms")},

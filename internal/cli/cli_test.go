@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"errors"
@@ -50,7 +51,7 @@ var demoDir = sync.OnceValues(func() (string, error) {
 // command and compares its exit code; "demo" gives the script a copy of the
 // demo's data and points THYMUS_DATA at it; "address" sets ADDRESS to a free
 // one; "await URL" waits until a server answers there; "token NAME FILE" reads a
-// file into a variable.
+// file into a variable; "zip ARCHIVE FILE…" makes an archive.
 func TestTranscripts(t *testing.T) {
 	t.Cleanup(func() {
 		if dir, _ := demoDir(); dir != "" {
@@ -82,6 +83,7 @@ func TestTranscripts(t *testing.T) {
 				ts.Check(ln.Close())
 			},
 			"await": await,
+			"zip":   archive,
 			"token": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 			},
@@ -107,6 +109,21 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%s exits with %d; want %d", strings.Join(args[1:], " "), got, want)
 	}
+}
+
+func archive(ts *testscript.TestScript, _ bool, args []string) {
+	out := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(out), 0o700))
+	f, err := os.Create(out)
+	ts.Check(err)
+	z := zip.NewWriter(f)
+	for _, name := range args[1:] {
+		w, err := z.Create(name)
+		ts.Check(err)
+		_, err = w.Write([]byte(ts.ReadFile(name)))
+		ts.Check(err)
+	}
+	ts.Check(errors.Join(z.Close(), f.Close()))
 }
 
 func await(ts *testscript.TestScript, _ bool, args []string) {

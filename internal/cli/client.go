@@ -166,11 +166,22 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = failed.Err // without the address, which stands here already
+		}
 		return nil, fault.New(fault.Unavailable, "no answer from %s: %w", c.base, err)
 	}
 	if res.StatusCode >= 300 {
 		defer res.Body.Close()
-		return nil, problem(res)
+		err := problem(res)
+		if fault.Of(err) == fault.Unauthenticated {
+			if c.token == "" {
+				return nil, fault.New(fault.Unauthenticated, "%s asks for a token: set THYMUS_TOKEN (“thymus token create” makes one, beside the server)", c.base)
+			}
+			return nil, wrapf(err, "THYMUS_TOKEN at %s", c.base)
+		}
+		return nil, err
 	}
 	return res, nil
 }

@@ -15,7 +15,7 @@ import (
 func parseTime(text string) (estate.Time, error) {
 	t, err := estate.ParseTime(text)
 	if err != nil {
-		return 0, fault.New(fault.Usage, "%s", err)
+		return 0, fault.New(fault.Usage, "%s; want a time like 2026-03-01 or 2026-03-01T10:00:00Z", err)
 	}
 	return t, nil
 }
@@ -49,6 +49,10 @@ func (s *session) serviceCommand() *cobra.Command {
 				var rows [][]cell
 				for _, v := range l.Items {
 					rows = append(rows, row(v.Name, releases(v.Running), v.Exposures, worst(v.Worst, v.Exposures), v.Domain, v.Team))
+				}
+				if len(l.Items) == 0 && f == (answer.ServiceFilter{}) && p.after == "" {
+					s.out.say(plain, "No service is known. “thymus push” tells of one, with its SBOM.")
+					return
 				}
 				s.out.line("%s.", total(l.Total, "service"))
 				s.out.table([]string{"SERVICE", "RUNNING", "EXPOSURES", "WORST", "DOMAIN", "TEAM"}, rows)
@@ -89,7 +93,7 @@ func (s *session) showService(v *answer.Service) {
 	if open > 0 {
 		p.say(severityStyle(top), fmt.Sprintf("%s: %s open (%s).", v.Name, count(open, "exposure"), strings.Join(graded, ", ")))
 	} else {
-		p.say(green, v.Name+": no open exposure.")
+		p.say(plain, v.Name+": no open exposure known. What could not be assessed is told by “thymus coverage”.")
 	}
 	pair := func(name, value string) {
 		if value != "" {
@@ -165,7 +169,7 @@ func (s *session) showRelease(r *answer.Release) {
 	case len(r.SBOMs) == 0:
 		p.say(yellow, name+": no SBOM, so nothing is known of its packages.")
 	case len(r.Matches) == 0:
-		p.say(green, fmt.Sprintf("%s: %s, no advisory matches.", name, count(r.Packages, "package")))
+		p.say(plain, fmt.Sprintf("%s: %s, no known advisory matches. What could not be assessed is told by “thymus coverage”.", name, count(r.Packages, "package")))
 	default:
 		p.say(severityStyle(top), fmt.Sprintf("%s: %s, %s.", name, count(r.Packages, "package"), count(len(r.Matches), "matching advisory")))
 	}
@@ -291,12 +295,26 @@ func (s *session) coverageCommand() *cobra.Command {
 
 func (s *session) showCoverage(v *answer.Coverage) {
 	p := s.out
+	if v.Running == 0 {
+		p.say(yellow, "Nothing runs, as far as Thymus was told: “thymus push --deploy” and “thymus deploy” tell of what does.")
+		s.showGaps(v.Gaps)
+		return
+	}
 	st := green
 	if v.WithoutSBOM > 0 || v.Matchable < v.Packages || len(v.Gaps) > 0 {
 		st = yellow
 	}
 	p.say(st, fmt.Sprintf("%d of %d running releases have an SBOM; %d of %s that run can be matched.",
 		v.Running-v.WithoutSBOM, v.Running, v.Matchable, count(v.Packages, "package")))
+	var unread []string
+	for _, e := range v.Ecosystems {
+		if !e.Assessed {
+			unread = append(unread, e.Ecosystem)
+		}
+	}
+	if len(unread) > 0 {
+		p.say(yellow, "No advisories are loaded for "+list(unread, 10)+", so nothing there is assessed.")
+	}
 	var rows [][]cell
 	for _, e := range v.Ecosystems {
 		assessed := cell{"yes", green}

@@ -111,6 +111,10 @@ func oneOf(flag, value string, known ...string) error {
 
 func (s *session) showExposures(l *answer.ExposureList) {
 	p := s.out
+	if len(l.Items) == 0 && l.Total.N == 0 {
+		p.line("No such exposure. What could not be assessed is told by “thymus coverage”.")
+		return
+	}
 	p.line("%s.", total(l.Total, "exposure"))
 	var rows [][]cell
 	for _, e := range l.Items {
@@ -135,7 +139,7 @@ func (s *session) showExposures(l *answer.ExposureList) {
 
 func (s *session) showFixGroups(l *answer.FixList) {
 	if len(l.Items) == 0 {
-		s.out.say(green, "Nothing to change.")
+		s.out.line("Nothing to change. What could not be assessed is told by “thymus coverage”.")
 		return
 	}
 	var rows [][]cell

@@ -179,7 +179,7 @@ one archive of OSV records, or one document.`,
 func (s *session) importFeeds(ctx context.Context, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return fault.New(fault.Usage, "%w", err)
+		return fault.New(fault.Invalid, "%w", err)
 	}
 	return s.with(ctx, func(c *client) error {
 		if c.host != nil {
@@ -192,14 +192,24 @@ func (s *session) importFeeds(ctx context.Context, path string) error {
 			}
 			return s.reportFeeds(raw)
 		}
-		files := []string{path}
-		if info.IsDir() {
-			if files, err = importable(path); err != nil {
-				return err
+		if !info.IsDir() {
+			// With its folder, which in OSV's layout is the ecosystem.
+			whole, err := filepath.Abs(path)
+			if err != nil {
+				return wrapf(err, "file %s", path)
 			}
+			return s.upload(ctx, c, path, filepath.Base(filepath.Dir(whole))+"/"+filepath.Base(whole))
+		}
+		files, err := importable(path)
+		if err != nil {
+			return err
 		}
 		for _, file := range files {
-			if err := s.upload(ctx, c, file); err != nil {
+			name, err := filepath.Rel(path, file)
+			if err == nil {
+				err = s.upload(ctx, c, file, filepath.ToSlash(name))
+			}
+			if err != nil {
 				return wrapf(err, "%s", file)
 			}
 		}
@@ -223,18 +233,12 @@ func importable(dir string) ([]string, error) {
 	return out, nil
 }
 
-// upload sends one file, with the name of its folder, which in OSV's layout is
-// the ecosystem.
-func (s *session) upload(ctx context.Context, c *client, file string) error {
+// upload sends one file, with its name in OSV's layout.
+func (s *session) upload(ctx context.Context, c *client, file, name string) error {
 	f, err := os.Open(file)
 	if err != nil {
-		return fault.New(fault.Usage, "%w", err)
+		return fault.New(fault.Invalid, "%w", err)
 	}
 	defer f.Close()
-	whole, err := filepath.Abs(file)
-	if err != nil {
-		return err
-	}
-	name := filepath.Base(filepath.Dir(whole)) + "/" + filepath.Base(whole)
 	return s.sendFeeds(ctx, c, "importing "+file, "/api/v1/feeds/import", url.Values{"name": {name}}, f)
 }

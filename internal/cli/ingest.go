@@ -79,8 +79,15 @@ the release also runs in --env from --at on. FILE may be - for the standard inpu
 				q.Set("at", t.String())
 			}
 			for _, name := range args {
-				if _, err := os.Stat(name); err != nil && name != "-" {
-					return fault.New(fault.Usage, "%w", err)
+				if name == "-" {
+					continue
+				}
+				info, err := os.Stat(name)
+				if err != nil {
+					return fault.New(fault.Invalid, "%w", err)
+				}
+				if info.IsDir() {
+					return fault.New(fault.Invalid, "%s is a folder; push takes files (a folder of advisories goes to thymus feed import)", name)
 				}
 			}
 			return s.with(ctx, func(c *client) error {
@@ -135,7 +142,7 @@ func (s *session) document(name string) ([]byte, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, fault.New(fault.Usage, "%w", err)
+			return nil, fault.New(fault.Invalid, "%w", err)
 		}
 		defer f.Close()
 		in = f
@@ -143,7 +150,7 @@ func (s *session) document(name string) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
 	switch {
 	case err != nil:
-		return nil, fault.New(fault.Usage, "%s: %w", name, err)
+		return nil, fault.New(fault.Invalid, "%s: %w", name, err)
 	case len(body) > maxDocument:
 		return nil, fault.New(fault.TooLarge, "%s is over %d MB", name, maxDocument>>20)
 	case len(body) == 0:
@@ -320,6 +327,11 @@ over to the next one.`,
 			}
 			if scopes > 1 {
 				return fault.New(fault.Usage, "a verdict has one scope; give at most one of --release, --service, --app and --domain")
+			}
+			if v.Release != "" {
+				if sub, err := subject(v.Release, ""); err != nil || sub.Version == "" {
+					return fault.New(fault.Usage, "--release %q is no release; want [namespace/]name@version, or --service for all its releases", v.Release)
+				}
 			}
 			if v.Range != "" && v.Package == "" {
 				return fault.New(fault.Usage, "--range needs --package")

@@ -26,12 +26,12 @@ const (
 	alarm  style = "1;31"
 )
 
-// printer writes for people: aligned tables, cut to the terminal's width, in
-// colour on a terminal. Away from a terminal nothing is cut and nothing is
-// coloured, so that a pipe gets whole words. It keeps the first write error.
+// printer writes for people: aligned tables, wrapped to the terminal's width, in
+// colour on a terminal. Away from a terminal nothing is wrapped and nothing is
+// coloured, so that a pipe gets one row a line. It keeps the first write error.
 type printer struct {
 	w      io.Writer
-	width  int // columns; 0: not a terminal, nothing is cut
+	width  int // columns; 0: not a terminal, nothing is wrapped
 	colour bool
 	err    error
 }
@@ -59,8 +59,8 @@ func (p *printer) line(format string, args ...any) {
 	p.write(fmt.Sprintf(format, args...) + "\n")
 }
 
-// say prints one cleaned line in a style.
-func (p *printer) say(st style, text string) { p.write(p.paint(st, clean(text)) + "\n") }
+// say prints a cleaned sentence in a style; on a terminal it is broken between words.
+func (p *printer) say(st style, text string) { p.flow(0, []cell{{text, st}}, "") }
 
 // heading starts a section: a blank line and a title.
 func (p *printer) heading(format string, args ...any) {
@@ -105,47 +105,42 @@ func row(values ...any) []cell {
 	return out
 }
 
-// Columns are cut down to wideColumn first, which spares times and short names,
-// and to minColumn only when that is not enough.
 const (
-	wideColumn = 16
-	minColumn  = 8
+	indent = 2 // of tables
+	gap    = 2 // between columns
+	// longWord is where a word is broken rather than widen its column further,
+	// and longCell how much of a cell is shown on a terminal.
+	longWord = 40
+	longCell = 300
+	minWidth = 8 // of a line, however narrow the terminal
+	tallRow  = 3 // lines; where rows are taller on average, paragraphs read better
 )
 
 // table prints rows under a head, indented by two. Columns in which no row says
-// anything are left out. On a terminal the widest columns are cut until a row
-// fits; nothing is printed without rows.
+// anything are left out; nothing is printed without rows. On a terminal the
+// widest columns are wrapped until a row fits. Where not even the words fit side
+// by side, or rows become tall, each row is a paragraph with the heads as labels.
 func (p *printer) table(head []string, rows [][]cell) {
 	if len(rows) == 0 {
 		return
 	}
 	head, rows = dropEmpty(head, rows)
-	widths := make([]int, len(head))
+	widths, words := make([]int, len(head)), make([]int, len(head))
 	for i, h := range head {
-		widths[i] = utf8.RuneCountInString(h)
+		widths[i], words[i] = utf8.RuneCountInString(h), longest(h)
 	}
 	for _, r := range rows {
 		for i := range r {
 			r[i].text = clean(r[i].text)
-			widths[i] = max(widths[i], utf8.RuneCountInString(r[i].text))
+			if p.width > 0 {
+				r[i].text = cut(r[i].text, longCell)
+			}
+			widths[i], words[i] = max(widths[i], utf8.RuneCountInString(r[i].text)), max(words[i], longest(r[i].text))
 		}
 	}
-	const indent, gap = 2, 2
-	if p.width > 0 {
-		total := indent - gap
-		for _, w := range widths {
-			total += w + gap
-		}
-		for _, least := range []int{wideColumn, minColumn} {
-			for total > p.width {
-				widest := slices.Index(widths, slices.Max(widths))
-				if widths[widest] <= least {
-					break
-				}
-				widths[widest]--
-				total--
-			}
-		}
+	if p.width > 0 && (!fit(widths, words, p.width) || tall(rows, widths)) {
+		p.paragraphs(head, rows)
+		return
 	}
 	heads := make([]cell, len(head))
 	for i, h := range head {
@@ -155,10 +150,63 @@ func (p *printer) table(head []string, rows [][]cell) {
 		rows = append([][]cell{heads}, rows...)
 	}
 	for _, r := range rows {
+		p.row(r, widths)
+	}
+}
+
+// fit narrows the widest columns, none below its longest word, until a row fits.
+func fit(widths, words []int, width int) bool {
+	total := indent - gap
+	for _, w := range widths {
+		total += w + gap
+	}
+	for total > width {
+		widest := -1
+		for i, w := range widths {
+			if w > words[i] && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			return false
+		}
+		widths[widest]--
+		total--
+	}
+	return true
+}
+
+// tall tells whether most rows would need many lines.
+func tall(rows [][]cell, widths []int) bool {
+	lines := 0
+	for _, r := range rows {
+		most := 1
+		for i, c := range r {
+			most = max(most, len(wrap(c.text, widths[i])))
+		}
+		lines += most
+	}
+	return lines > tallRow*len(rows)
+}
+
+// row prints one row, on as many lines as its longest cell needs.
+func (p *printer) row(r []cell, widths []int) {
+	lines, most := make([][]string, len(r)), 1
+	for i, c := range r {
+		lines[i] = []string{c.text}
+		if p.width > 0 {
+			lines[i] = wrap(c.text, widths[i])
+		}
+		most = max(most, len(lines[i]))
+	}
+	for n := range most {
 		var b strings.Builder
 		b.WriteString(strings.Repeat(" ", indent))
 		for i, c := range r {
-			text := cut(c.text, widths[i])
+			text := ""
+			if n < len(lines[i]) {
+				text = lines[i][n]
+			}
 			b.WriteString(p.paint(c.style, text))
 			if i < len(r)-1 {
 				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+gap))
@@ -166,6 +214,94 @@ func (p *printer) table(head []string, rows [][]cell) {
 		}
 		p.write(strings.TrimRight(b.String(), " ") + "\n")
 	}
+}
+
+// paragraphs prints each row below its first cell.
+func (p *printer) paragraphs(head []string, rows [][]cell) {
+	for _, r := range rows {
+		p.flow(indent, r[:1], "")
+		var rest []cell
+		for i, c := range r[1:] {
+			if c.text == "" {
+				continue
+			}
+			if label := strings.ToLower(head[i+1]); label != "" {
+				c.text = label + " " + c.text
+			}
+			rest = append(rest, c)
+		}
+		if len(rest) > 0 {
+			p.flow(2*indent, rest, " ·")
+		}
+	}
+}
+
+// flow prints texts one after the other, each followed by sep but the last, and
+// on a terminal begins a new line rather than break one.
+func (p *printer) flow(in int, items []cell, sep string) {
+	margin := strings.Repeat(" ", in)
+	column := 0
+	for i, c := range items {
+		text := clean(c.text)
+		if i < len(items)-1 {
+			text += sep
+		}
+		lines := []string{text}
+		if p.width > 0 {
+			lines = wrap(text, max(p.width-in, minWidth))
+		}
+		for j, line := range lines {
+			n := utf8.RuneCountInString(line)
+			switch {
+			case column == 0:
+				p.write(margin)
+				column = in
+			case j > 0 || p.width > 0 && column+1+n > p.width:
+				p.write("\n" + margin)
+				column = in
+			default:
+				p.write(" ")
+				column++
+			}
+			p.write(p.paint(c.style, line))
+			column += n
+		}
+	}
+	if column > 0 {
+		p.write("\n")
+	}
+}
+
+// longest is the length of a text's longest word, as far as it counts.
+func longest(s string) (n int) {
+	for _, word := range strings.Fields(s) {
+		n = max(n, min(utf8.RuneCountInString(word), longWord))
+	}
+	return n
+}
+
+// wrap breaks a text into lines of at most width characters, at spaces where
+// there are any.
+func wrap(s string, width int) (lines []string) {
+	if utf8.RuneCountInString(s) <= width {
+		return []string{s}
+	}
+	line := ""
+	for _, word := range strings.Fields(s) {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width {
+			line += " " + word
+			continue
+		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+		r := []rune(word)
+		for ; len(r) > width; r = r[width:] {
+			lines = append(lines, string(r[:width]))
+		}
+		line = string(r)
+	}
+	return append(lines, line)
 }
 
 // dropEmpty leaves out the columns in which no row says anything.
@@ -277,14 +413,18 @@ func (p *printer) progress(what string) (stop func()) {
 		began := time.Now()
 		tick := time.NewTicker(200 * time.Millisecond)
 		defer tick.Stop()
+		shown := false
 		for {
 			select {
 			case <-quit:
-				p.write("\r\x1b[K")
+				if shown {
+					p.write("\r\x1b[K")
+				}
 				return
 			case <-tick.C:
 				if d := time.Since(began); d > 400*time.Millisecond {
-					p.write(fmt.Sprintf("\r\x1b[K%s … %s", cut(clean(what), max(p.width-12, minColumn)), d.Round(100*time.Millisecond)))
+					shown = true
+					p.write(fmt.Sprintf("\r\x1b[K%s … %s", cut(clean(what), max(p.width-12, minWidth)), d.Round(100*time.Millisecond)))
 				}
 			}
 		}
@@ -302,7 +442,7 @@ func (p *printer) status(text string) {
 		return
 	}
 	if text != "" {
-		text = cut(clean(text), max(p.width-1, minColumn))
+		text = cut(clean(text), max(p.width-1, minWidth))
 	}
 	p.write("\r\x1b[K" + text)
 }

@@ -26,10 +26,17 @@ func TestTable(t *testing.T) {
   cart                             critical
   a-service-with-a-very-long-name  low
 `},
-		{"narrow terminal", printer{width: 26}, `
-  SERVICE         WORST
-  cart            critical
-  a-ser…ong-name  low
+		{"narrow terminal", printer{width: 43}, `
+  SERVICE                          WORST
+  cart                             critical
+  a-service-with-a-very-long-name  low
+`},
+		{"too narrow for columns", printer{width: 26}, `
+  cart
+    worst critical
+  a-service-with-a-very-lo
+  ng-name
+    worst low
 `},
 		{"colour", printer{width: 80, colour: true}, "\n" +
 			"  \x1b[2mSERVICE\x1b[0m                          \x1b[2mWORST\x1b[0m\n" +
@@ -44,6 +51,53 @@ func TestTable(t *testing.T) {
 				t.Errorf("got %q\nwant %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestTableWraps(t *testing.T) {
+	head := []string{"ADVISORY", "SCOPE", "REASON", "SINCE"}
+	rows := func() [][]cell {
+		return [][]cell{
+			row("CVE-2021-44228", "service search", "The JndiLookup class is taken out of the jar.", "2026-02-18"),
+			row("CVE-2022-1471", "all", "", "2026-02-19"),
+		}
+	}
+	for _, tt := range []struct {
+		width int
+		want  string
+	}{
+		{60, `
+  ADVISORY        SCOPE           REASON          SINCE
+  CVE-2021-44228  service search  The JndiLookup  2026-02-18
+                                  class is taken
+                                  out of the
+                                  jar.
+  CVE-2022-1471   all                             2026-02-19
+`},
+		{40, `
+  CVE-2021-44228
+    scope service search ·
+    reason The JndiLookup class is taken
+    out of the jar. · since 2026-02-18
+  CVE-2022-1471
+    scope all · since 2026-02-19
+`},
+	} {
+		var b bytes.Buffer
+		p := printer{w: &b, width: tt.width}
+		p.table(head, rows())
+		if got := "\n" + b.String(); got != tt.want {
+			t.Errorf("width %d: got %s\nwant %s", tt.width, got, tt.want)
+		}
+	}
+}
+
+func TestSay(t *testing.T) {
+	var b bytes.Buffer
+	p := printer{w: &b, width: 20, colour: true}
+	p.say(red, "Affected by it: two releases run.")
+	if want := "\x1b[31mAffected by it: two\x1b[0m\n\x1b[31mreleases run.\x1b[0m\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
 
