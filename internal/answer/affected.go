@@ -64,7 +64,7 @@ func (a *Asker) Affected(ctx context.Context, s Scope, w When, query string, p P
 	if err != nil {
 		return nil, err
 	}
-	known := len(out.Advisories) > 0 || len(named) > 0 || strings.HasPrefix(query, "pkg:")
+	known := len(out.Advisories) > 0 || len(named) > 0 || isPackage(query)
 	if len(out.Advisories) == 0 {
 		out.Advisories = append(out.Advisories, ownRecords(query, named)...)
 	}
@@ -79,7 +79,7 @@ func (a *Asker) Affected(ctx context.Context, s Scope, w When, query string, p P
 
 // named returns stored records that carry the id in any place, in use or not.
 func (a *Asker) named(ctx context.Context, query string) ([]estate.AdvisoryRow, error) {
-	if strings.HasPrefix(query, "pkg:") {
+	if isPackage(query) {
 		return nil, nil
 	}
 	return a.Details.Named(ctx, canonicalID(query))
@@ -98,11 +98,33 @@ func canonicalID(id string) string {
 	return id
 }
 
+// isPackage tells a package query, a purl or "Ecosystem:name", from an advisory id.
+func isPackage(query string) bool {
+	if strings.HasPrefix(query, "pkg:") {
+		return true
+	}
+	eco, _, ok := strings.Cut(query, ":")
+	return ok && version.ParseEcosystem(eco).Ordered()
+}
+
+// packageQuery reads either form, each with an optional version or range after @.
+func packageQuery(query string) (name estate.PackageName, eco version.Ecosystem, rng string, err error) {
+	if strings.HasPrefix(query, "pkg:") {
+		return purl.Query(query)
+	}
+	base, text, _ := strings.Cut(query, ":")
+	if i := strings.LastIndexByte(text, '@'); i > 0 { // an npm scope starts with one
+		text, rng = text[:i], text[i+1:]
+	}
+	eco = version.ParseEcosystem(base)
+	return estate.PackageName{Ecosystem: eco.Base, Name: text}, eco, rng, nil
+}
+
 func (a *Asker) suspect(v *graph.View, query string, t estate.Time) (suspect, error) {
-	if !strings.HasPrefix(query, "pkg:") {
+	if !isPackage(query) {
 		return suspect{query: query, groups: v.GroupsNamed(canonicalID(query))}, nil
 	}
-	name, eco, rng, err := purl.Query(query)
+	name, eco, rng, err := packageQuery(query)
 	if err != nil {
 		return suspect{}, fault.New(fault.Usage, "affected: %w", err)
 	}
@@ -143,9 +165,9 @@ func (a *Asker) summarise(v *graph.View, s Scope, w When, out *Affected, sus sus
 	envs := make([]int, v.Envs())
 	apps := make([]int, v.Apps())
 	for _, slot := range im.Open {
-		sl := v.Slot(slot)
-		envs[sl.Env]++
-		if s.Limited && !s.sees(v, sl.Service) {
+		svc, env := v.Place(slot)
+		envs[env]++
+		if s.Limited && !s.sees(v, svc) {
 			out.Counts.Hidden++
 		}
 	}
@@ -191,7 +213,7 @@ func (a *Asker) summarise(v *graph.View, s Scope, w When, out *Affected, sus sus
 		out.Applications = append(out.Applications, appHit(v, s, id, apps[id], services))
 	}
 	seen := map[int64]bool{}
-	for _, slot := range im.Suppressed {
+	for _, slot := range im.Suppressed[:min(len(im.Suppressed), 200)] { // one verdict may close thousands
 		sl := v.Slot(slot)
 		if len(out.Suppressed) >= 20 || !s.sees(v, sl.Service) {
 			continue
@@ -306,7 +328,7 @@ func (a *Asker) releasePage(v *graph.View, s Scope, w When, out *Affected, sus s
 	top := make([]uint64, 0, limit+1) // a max-heap of the smallest keys
 	byKey := make(map[uint64]graph.Hit, limit+1)
 	for _, h := range im.Releases {
-		svc := v.Release(h.Release).Service
+		svc := v.ServiceOf(h.Release)
 		k := releaseOrder(h.Running, svc, h.Release)
 		if k <= after && p.After != "" || len(top) > limit && k > top[0] || s.Limited && !s.sees(v, svc) {
 			continue
@@ -389,7 +411,9 @@ func (a *Asker) releasePage(v *graph.View, s Scope, w When, out *Affected, sus s
 			}
 			pg.pkgs = append(pg.pkgs, pendingPkg{id, bill, pkg.Key})
 			hit.Packages = append(hit.Packages, ph)
-			addFix(v, fixes, id, ph)
+			if len(sus.groups) > 0 {
+				addFix(v, fixes, id, ph)
+			}
 		}
 		for _, slot := range r.Slots {
 			v.RunningAt(slot, w.At, func(iv *graph.Interval) {
@@ -565,6 +589,10 @@ func (a *Asker) gaps(v *graph.View, s Scope, w When, out *Affected, stored map[s
 			out.NotAssessed = append(out.NotAssessed, Gap{Kind: "feed", What: eco, Count: use[eco],
 				Remedy: "thymus feed update, or thymus feed import of a bundle with " + eco})
 		}
+	}
+	if !v.AnySBOM() {
+		out.NotAssessed = append(out.NotAssessed, Gap{Kind: "estate", What: "no release with an SBOM is known", Count: 0,
+			Remedy: "thymus push --service NAME --version VERSION SBOM"})
 	}
 	slots := v.Bare(w.At)
 	bare := len(slots)

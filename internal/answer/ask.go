@@ -136,6 +136,9 @@ func didYouMean(names []string) string {
 
 func environment(v *graph.View, name string) (graph.EnvID, error) {
 	id, known := v.FindEnv(name)
+	if id < 0 && len(known) == 0 {
+		return -1, fault.New(fault.NotFound, "no environment %q; none is known yet", name)
+	}
 	if id < 0 {
 		return -1, fault.New(fault.NotFound, "no environment %q; known are %s", name, strings.Join(known, ", "))
 	}

@@ -2,14 +2,13 @@ package answer
 
 import (
 	"fmt"
-	"strings"
 )
 
 // state decides the state and words the verdict sentence.
 func (out *Affected) state(known bool) {
 	c := out.Counts
 	id := out.Query
-	if len(out.Advisories) > 0 && !strings.HasPrefix(out.Query, "pkg:") {
+	if len(out.Advisories) > 0 && !isPackage(out.Query) {
 		id = out.Advisories[0].ID
 	}
 	missing := ""
@@ -18,6 +17,8 @@ func (out *Affected) state(known bool) {
 			missing += ", and "
 		}
 		switch g.Kind {
+		case "estate":
+			missing += g.What
 		case "feed":
 			missing += "there is no feed for " + plural(g.Count, g.What+" package")
 		default:

@@ -289,7 +289,12 @@ func (e *Engine) Rebuild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.load(ctx); err != nil {
+	// While the new graph is loaded, what is minted reaches that one alone: minting
+	// by the old one would give a number twice.
+	e.settleMu.Lock()
+	err = e.load(ctx)
+	e.settleMu.Unlock()
+	if err != nil {
 		return err
 	}
 	_, err = e.Settle(ctx, false)

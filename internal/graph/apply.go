@@ -60,10 +60,12 @@ func (g *Graph) Apply(c *estate.Change) (transitions []Transition, told bool) {
 
 // watch compares what is open before and after a change, for what it touches.
 type watch struct {
-	g      *Graph
-	c      *estate.Change
-	open   []Pair // before, sorted
-	failed bool
+	g    *Graph
+	c    *estate.Change
+	open []Pair // before, sorted
+	// The records that aliases tied to the change's before: it may untie them.
+	records []int32
+	failed  bool
 	// The names that pairs had before: a rejoin makes new ones.
 	was naming
 }
@@ -93,15 +95,22 @@ func (w *watch) groups() []GroupID {
 	for i := range w.c.Advisories {
 		a := &w.c.Advisories[i]
 		for _, id := range append([]string{a.ID}, a.Aliases...) {
-			for _, r := range g.byID[id] {
-				for _, m := range g.component(r) {
-					for _, gr := range g.records[m].groups {
-						seen[gr] = true
-					}
-				}
+			w.records = append(w.records, g.byID[id]...)
+		}
+	}
+	found := map[int32]bool{}
+	for _, r := range w.records {
+		if found[r] {
+			continue
+		}
+		for _, m := range g.component(r) {
+			found[m] = true
+			for _, gr := range g.records[m].groups {
+				seen[gr] = true
 			}
 		}
 	}
+	w.records = slices.Sorted(maps.Keys(found))
 	for i := range w.c.Verdicts {
 		for _, id := range g.groupsNamed(w.c.Verdicts[i].Advisory) {
 			seen[id] = true
@@ -122,25 +131,35 @@ func (w *watch) slots() []SlotID {
 		return all
 	}
 	seen := map[SlotID]bool{}
-	subjects := map[estate.SubjectID]bool{}
+	services := map[ServiceID]bool{}
+	for i := range w.c.Subjects {
+		g.mayMean(&w.c.Subjects[i].Subject, services)
+	}
+	known := func(id estate.SubjectID) {
+		if id > 0 && int(id) < len(g.joins) { // 0: a dump of an empty environment
+			g.mayMean(&g.subjects[id], services)
+			services[g.joins[id].service] = true
+		}
+	}
 	for i := range w.c.Bills {
-		subjects[w.c.Bills[i].Subject] = true
+		known(w.c.Bills[i].Subject)
+	}
+	for i := range w.c.Artifacts {
+		known(w.c.Artifacts[i].Subject)
 	}
 	envs := map[EnvID]bool{}
 	for i := range w.c.Events {
 		e := &w.c.Events[i]
-		subjects[e.Subject] = true
+		known(e.Subject)
 		if e.Complete {
 			if id, ok := g.envIndex[Fold(e.Environment)]; ok {
 				envs[id] = true
 			}
 		}
 	}
-	for id := range subjects {
-		if int(id) >= len(g.joins) || g.joins[id].service < 0 {
-			continue
-		}
-		for _, s := range g.services[g.joins[id].service].Slots {
+	delete(services, -1)
+	for id := range services {
+		for _, s := range g.services[id].Slots {
 			seen[s] = true
 		}
 	}
@@ -150,6 +169,29 @@ func (w *watch) slots() []SlotID {
 		}
 	}
 	return slices.Sorted(maps.Keys(seen))
+}
+
+// mayMean adds every service that a subject, or one with the same digest, may
+// mean before or after a change: a new name may take a bare one's meaning away.
+func (g *Graph) mayMean(s *estate.Subject, services map[ServiceID]bool) {
+	name := func(s *estate.Subject) {
+		folded := Fold(s.Name)
+		for _, key := range []nameParts{{Fold(s.Namespace), folded}, {"", folded}, g.aliases[Fold(s.Service())], g.artifactOf[s.Digest]} {
+			if id, ok := g.serviceIndex[key]; ok {
+				services[id] = true
+			}
+		}
+		for _, id := range g.namesakes[folded] {
+			services[id] = true
+		}
+	}
+	name(s)
+	for _, id := range g.byDigest[s.Digest] {
+		name(&g.subjects[id])
+		if id > 0 && int(id) < len(g.joins) { // 0: a dump of an empty environment
+			services[g.joins[id].service] = true
+		}
+	}
 }
 
 // collect returns what is open now in what the change touches, sorted, each once.

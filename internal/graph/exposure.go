@@ -393,13 +393,12 @@ func (g *Graph) activePackages(gr *Group, t estate.Time) []estate.PackageID {
 		return gr.pkgs
 	}
 	var out []estate.PackageID
-	for _, r := range gr.Records {
-		rec := &g.records[r]
-		if rec.published() <= t && (rec.row.Withdrawn == 0 || t < rec.row.Withdrawn) {
-			out = append(out, rec.pkgs...)
+	for _, p := range gr.pkgs {
+		if from, until, ok := g.activeFor(gr, p); ok && from <= t && t < until {
+			out = append(out, p)
 		}
 	}
-	return sortedOnce(out)
+	return out
 }
 
 // find resolves a name for a question, without making anything: the service,

@@ -28,7 +28,7 @@ type Impact struct {
 // Done gives the impact's memory back; it must not be used afterwards.
 func (im *Impact) Done() {
 	for _, s := range im.Open {
-		im.Services[im.g.slots[s].Service] = 0
+		im.Services[im.g.placeOf[s].service] = 0
 	}
 	im.sc.hits, im.sc.open = im.Releases[:0], im.Open[:0]
 	im.g.giveBack(im.sc)
@@ -84,7 +84,7 @@ func (v *View) Impact(groups []GroupID, pkgs []estate.PackageID, t estate.Time) 
 				running = true
 				if sc.seeSlot(s) {
 					im.Open = append(im.Open, s)
-					im.Services[g.slots[s].Service]++
+					im.Services[g.placeOf[s].service]++
 				}
 			})
 			switch {

@@ -15,6 +15,8 @@ type joined struct {
 	releases     []Release
 	releaseIndex map[releaseKey]ReleaseID
 	liveIn       [][2]SlotID // by release: where it runs now; {-2, _}: in more slots
+	serviceOf    []ServiceID // by release, densely: walks over many releases read nothing else
+	placeOf      []place     // by slot, likewise
 	firstDigest  map[releaseKey]string
 	envs         []Env
 	envIndex     map[string]EnvID // folded name or alias
@@ -56,6 +58,12 @@ func (j *joined) init() {
 		dirtySlots:   map[SlotID]bool{},
 		dirtyApps:    map[AppID]bool{},
 	}
+}
+
+// place is what a slot stands for.
+type place struct {
+	service ServiceID
+	env     EnvID
 }
 
 // nameParts is a folded namespace and name.
@@ -207,6 +215,7 @@ func (g *Graph) slot(s ServiceID, e EnvID) SlotID {
 	}
 	id := SlotID(len(g.slots))
 	g.slots = append(g.slots, Slot{Service: s, Env: e})
+	g.placeOf = append(g.placeOf, place{s, e})
 	g.slotIndex[key] = id
 	g.services[s].Slots = append(g.services[s].Slots, id)
 	g.envs[e].Slots = append(g.envs[e].Slots, id)
@@ -231,12 +240,8 @@ func (g *Graph) rejoin() {
 	g.setUp()
 	g.findOwners()
 	// Namespaced names first, so that a name without namespace sees them all.
-	for _, s := range g.subjects[1:] {
-		if s.Namespace != "" {
-			if _, ok := g.aliases[Fold(s.Service())]; !ok && s.Name != "" {
-				g.service(nameParts{Fold(s.Namespace), Fold(s.Name)}, s.Namespace, s.Name)
-			}
-		}
+	for i := range g.subjects {
+		g.meetNamespaced(&g.subjects[i])
 	}
 	g.joins = make([]join, len(g.subjects))
 	for id := range g.subjects {
@@ -267,17 +272,22 @@ func (g *Graph) rejoin() {
 	g.compact()
 }
 
+// meetNamespaced makes the service that a name with a namespace means.
+func (g *Graph) meetNamespaced(s *estate.Subject) {
+	if s.Namespace == "" || s.Name == "" {
+		return
+	}
+	if _, ok := g.aliases[Fold(s.Service())]; !ok {
+		g.service(nameParts{Fold(s.Namespace), Fold(s.Name)}, s.Namespace, s.Name)
+	}
+}
+
 // findOwners decides which subject owns each digest: a claim that names its
 // service beats one whose name was derived; the earlier beats the later.
 func (g *Graph) findOwners() {
 	claim := func(id estate.SubjectID) {
-		s := &g.subjects[id]
-		if s.Digest == "" || s.Name == "" {
-			return
-		}
-		had, ok := g.owner[s.Digest]
-		if !ok || g.subjects[had].Derived && !s.Derived || g.subjects[had].Derived == s.Derived && id < had {
-			g.owner[s.Digest] = id
+		if g.claims(id) {
+			g.owner[g.subjects[id].Digest] = id
 		}
 	}
 	for i := range g.bills {
@@ -286,6 +296,17 @@ func (g *Graph) findOwners() {
 	for _, a := range g.artifacts {
 		claim(a.subject)
 	}
+}
+
+// claims tells whether a subject with a bill or an artifact takes its digest
+// from whoever owns it.
+func (g *Graph) claims(id estate.SubjectID) bool {
+	s := &g.subjects[id]
+	if s.Digest == "" || s.Name == "" {
+		return false
+	}
+	had, ok := g.owner[s.Digest]
+	return !ok || g.subjects[had].Derived && !s.Derived || g.subjects[had].Derived == s.Derived && id < had
 }
 
 // joinMore joins what a change added; rejoined tells that all was joined anew.
@@ -309,6 +330,9 @@ func (g *Graph) joinMore(plan joinPlan) (rejoined bool) {
 		return true
 	}
 	before := len(g.services)
+	for _, id := range plan.subjects {
+		g.meetNamespaced(&g.subjects[id])
+	}
 	for _, id := range plan.subjects {
 		for int(id) >= len(g.joins) {
 			g.joins = append(g.joins, join{-1, -1, ""})
@@ -443,6 +467,7 @@ func (g *Graph) release(s ServiceID, sub *estate.Subject) ReleaseID {
 		id = ReleaseID(len(g.releases))
 		g.releases = append(g.releases, Release{Service: s, Version: key.version, set: -1})
 		g.liveIn = append(g.liveIn, [2]SlotID{-1, -1})
+		g.serviceOf = append(g.serviceOf, s)
 		g.releaseIndex[key] = id
 		g.services[s].Releases = append(g.services[s].Releases, id)
 	}

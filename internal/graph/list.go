@@ -202,7 +202,10 @@ func (l *lister) current() bool { return l.q.State == StateOpen || l.q.State == 
 // exhausted ends the page when its work is done; last is where to go on.
 func (l *lister) exhausted(last Pair) bool {
 	if l.steps > work && !l.done {
-		l.res.More, l.res.Over, l.done, l.res.Last = true, true, true, last
+		if !l.res.More { // else the page is full, and it ended before
+			l.res.Last = last
+		}
+		l.res.More, l.res.Over, l.done = true, true, true
 	}
 	return l.done
 }
@@ -388,8 +391,13 @@ func (l *lister) byGroup() {
 			}
 			return rank[at(i)] >= after
 		})
+		if start < n && at(start) == l.q.After.Group && int(l.q.After.Slot) >= len(g.slots) {
+			start++ // it was listed whole: its work must not end this page, too
+		}
 	}
+	steps := l.steps
 	marked, pairs := l.mark()
+	l.steps = steps // every page pays that, and must get on
 	for i := start; i < n && !l.done; i++ {
 		id := at(i)
 		if marked != nil && !has(marked, int(id)) || !l.passes(id) {
@@ -499,7 +507,7 @@ func (l *lister) mark() (marked []uint64, pairs *pairTable) {
 	for _, s := range l.q.Slots {
 		l.eachRun(s, func(r ReleaseID) {
 			l.steps += l.size(r)
-			l.groupsIn(r, func(id GroupID) {
+			l.groupsIn(r, false, func(id GroupID) {
 				all = append(all, pair{id, s})
 				set(marked, int(id))
 				count[id+1]++
@@ -543,8 +551,9 @@ func (l *lister) eachRun(s SlotID, fn func(ReleaseID)) {
 	}
 }
 
-// groupsIn calls fn for each group of the list that matches a release, once a package.
-func (l *lister) groupsIn(r ReleaseID, fn func(GroupID)) {
+// groupsIn calls fn for each group of the list that matches a release, once a
+// package; with ever, by whatever package and at whatever time.
+func (l *lister) groupsIn(r ReleaseID, ever bool, fn func(GroupID)) {
 	g := l.g
 	s := g.releases[r].set
 	if s < 0 {
@@ -555,7 +564,7 @@ func (l *lister) groupsIn(r ReleaseID, fn func(GroupID)) {
 	for i := 0; i < len(b); {
 		d, i = uvarint(b, i)
 		p += d
-		if !has(g.pkgHot, int(p)) || l.q.Packages != nil && !containsPkg(l.q.Packages, estate.PackageID(p)) {
+		if !has(g.pkgHot, int(p)) || !ever && l.q.Packages != nil && !containsPkg(l.q.Packages, estate.PackageID(p)) {
 			continue
 		}
 		for _, id := range g.pkgs[p].Groups {
@@ -563,7 +572,7 @@ func (l *lister) groupsIn(r ReleaseID, fn func(GroupID)) {
 				if !has(l.oddly, int(id)) {
 					continue
 				}
-				if from, until, ok := g.activeFor(&g.groups[id], estate.PackageID(p)); !ok || l.q.At < from || until <= l.q.At {
+				if from, until, ok := g.activeFor(&g.groups[id], estate.PackageID(p)); !ever && (!ok || l.q.At < from || until <= l.q.At) {
 					continue
 				}
 			}
@@ -634,13 +643,16 @@ func (l *lister) byService() {
 			}
 			return rank[at(i)] >= after
 		})
+		if start < n && at(start) == l.q.After.Slot && int(l.q.After.Group) >= len(g.groups) {
+			start++
+		}
 	}
 	for i := start; i < n; i++ {
 		s := at(i)
 		var ids []GroupID
 		l.eachRun(s, func(r ReleaseID) {
 			l.steps += l.size(r)
-			l.groupsIn(r, func(id GroupID) { ids = append(ids, id) })
+			l.groupsIn(r, false, func(id GroupID) { ids = append(ids, id) })
 		})
 		slices.Sort(ids)
 		ids = slices.Compact(ids)

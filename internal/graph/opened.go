@@ -77,8 +77,10 @@ func reversed(moments []moment) func(int) moment {
 // listed whole. At one time groups come first, then slots.
 func (l *lister) passed(m moment) bool {
 	a := l.q.After
-	byGroup := int(a.Group) < len(l.g.groups) && slices.Contains(l.g.beginnings(&l.g.groups[a.Group]), a.Opened)
+	byGroup := l.endedByGroup()
 	switch {
+	case byGroup && m.group == a.Group:
+		return int(a.Slot) >= len(l.g.slots)
 	case byGroup && m.group >= 0:
 		return m.group < a.Group
 	case byGroup:
@@ -86,7 +88,7 @@ func (l *lister) passed(m moment) bool {
 	case m.group >= 0:
 		return true
 	}
-	return m.slot < a.Slot
+	return m.slot < a.Slot || m.slot == a.Slot && int(a.Group) >= len(l.g.groups)
 }
 
 // behind tells that a pair of this moment was on the page before.
@@ -98,7 +100,14 @@ func (l *lister) behind(m moment, p Pair) bool {
 	if m.group >= 0 {
 		return p.Group == a.Group && p.Slot <= a.Slot
 	}
-	return p.Slot == a.Slot && p.Group <= a.Group
+	return !l.endedByGroup() && p.Slot == a.Slot && p.Group <= a.Group
+}
+
+// endedByGroup tells that the page before ended in a moment of a group: a slot's
+// moment leaves out the groups that begin at that very time.
+func (l *lister) endedByGroup() bool {
+	a := l.q.After
+	return int(a.Group) < len(l.g.groups) && slices.Contains(l.g.beginnings(&l.g.groups[a.Group]), a.Opened)
 }
 
 // plain tells that a group's exposures follow from releases alone: it was
@@ -179,7 +188,7 @@ func (l *lister) openedInSlot(m moment) {
 		if iv := &sl.Intervals[k]; iv.From == m.at {
 			covered = covered || iv.To > l.q.At
 			l.steps += l.size(iv.Release)
-			l.groupsIn(iv.Release, func(id GroupID) { started = append(started, id) })
+			l.groupsIn(iv.Release, true, func(id GroupID) { started = append(started, id) })
 		}
 	}
 	slices.Sort(started)
@@ -197,16 +206,34 @@ func (l *lister) openedInSlot(m moment) {
 		switch {
 		case gr.simple && gr.Published >= m.at:
 			// Not published yet, or at this very time: the group's moment has it.
+			continue
 		case l.plain(id, vs) && alone && covered:
-			opens = true
-		case !gr.simple && slices.Contains(g.beginnings(gr), m.at):
+			opens = l.listed(p, vs)
+		case (!gr.simple || len(vs) > 0) && slices.Contains(g.beginnings(gr), m.at):
+			continue // nor may the page end here: passed would take it for the group's moment
 		default:
-			opens = l.opens(p, vs)
+			opens = l.opens(p, vs) && l.listed(p, vs)
 		}
 		if opens && !l.emit(p, vs) || l.exhausted(p) {
 			return
 		}
 	}
+}
+
+// listed tells whether the packages asked about, which need not be those by
+// which the exposure opened, put the pair on the list.
+func (l *lister) listed(p Pair, vs []compiledVerdict) bool {
+	found := l.q.Packages == nil
+	if !found {
+		ps := l.pkgsOf(&l.g.groups[p.Group])
+		l.eachRun(p.Slot, func(r ReleaseID) {
+			l.steps += l.size(r)
+			for _, x := range l.g.packagesOf(r, ps) {
+				found = found || l.wanted(vs, p.Slot, r, x)
+			}
+		})
+	}
+	return found
 }
 
 // withoutCarried leaves out groups that a release which ran right before
@@ -219,7 +246,7 @@ func (l *lister) withoutCarried(sl *Slot, t estate.Time, started []GroupID) []Gr
 			continue
 		}
 		l.steps += l.size(iv.Release)
-		l.groupsIn(iv.Release, func(id GroupID) {
+		l.groupsIn(iv.Release, true, func(id GroupID) {
 			if gr := &l.g.groups[id]; gr.simple && gr.Published <= t && len(l.g.verdictsFor(gr)) == 0 {
 				carried[id] = true
 			}

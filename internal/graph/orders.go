@@ -159,7 +159,8 @@ func (g *Graph) allMoments() []moment {
 }
 
 // beginnings are the times at which the group may begin to match: publications
-// of its records, and the ends of verdicts on it.
+// of its records, and the ends of verdicts on it; the starts, too, of those that
+// keep it open where a less specific one closes it.
 func (g *Graph) beginnings(gr *Group) []estate.Time {
 	var out []estate.Time
 	for _, r := range gr.Records {
@@ -168,6 +169,9 @@ func (g *Graph) beginnings(gr *Group) []estate.Time {
 	for _, v := range g.verdictsFor(gr) {
 		if v.expires != estate.Forever {
 			out = append(out, v.expires)
+		}
+		if !closes(v.row.Status) {
+			out = append(out, v.at)
 		}
 	}
 	slices.Sort(out)

@@ -112,6 +112,8 @@ func (g *Graph) addRows(c *estate.Change) joinPlan {
 		g.bills = append(g.bills, b)
 		g.billsOf[r.Subject] = append(g.billsOf[r.Subject], i)
 		plan.bills = append(plan.bills, i)
+		// The bill may make its subject the owner of a digest that others carry.
+		plan.all = plan.all || !g.loading && len(g.byDigest[g.subjects[r.Subject].Digest]) > 1 && g.claims(r.Subject)
 	}
 	last := -1
 	inBatch := map[int64]int{}

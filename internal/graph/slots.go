@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"slices"
 	"sort"
 
 	"thymus/internal/estate"
@@ -175,7 +176,17 @@ func (g *Graph) rebuildSlot(id SlotID) {
 	for _, i := range sl.live {
 		g.setLive(sl.Intervals[i].Release, id, false)
 	}
+	had := sl.Intervals
 	sl.Intervals = unite(append(closed, open...))
+	for i := range had {
+		// What became known late may say that a release never ran.
+		r := had[i].Release
+		ran := i < len(sl.Intervals) && sl.Intervals[i].Release == r ||
+			slices.ContainsFunc(sl.Intervals, func(iv Interval) bool { return iv.Release == r })
+		if rel := &g.releases[r]; !ran {
+			rel.Slots = slices.DeleteFunc(rel.Slots, func(s SlotID) bool { return s == id })
+		}
+	}
 	sl.live, sl.lastEnd = sl.live[:0], 0
 	for i := range sl.Intervals {
 		if to := sl.Intervals[i].To; to == estate.Forever {

@@ -18,6 +18,14 @@ func (v *View) Release(id ReleaseID) *Release { return &v.g.releases[id] }
 // Slot returns a slot.
 func (v *View) Slot(id SlotID) *Slot { return &v.g.slots[id] }
 
+// Place returns the service and environment of a slot.
+func (v *View) Place(id SlotID) (ServiceID, EnvID) {
+	return v.g.placeOf[id].service, v.g.placeOf[id].env
+}
+
+// ServiceOf returns the service of a release.
+func (v *View) ServiceOf(id ReleaseID) ServiceID { return v.g.serviceOf[id] }
+
 // Env returns an environment.
 func (v *View) Env(id EnvID) *Env { return &v.g.envs[id] }
 
@@ -468,6 +476,16 @@ func (v *View) PackageName(p estate.PackageID) (n estate.PackageName, eco versio
 func (v *View) FindPackage(key string) (estate.PackageID, bool) {
 	id, ok := v.g.byKey[hashString(key)]
 	return id, ok && v.g.pkgs[id].Key == key
+}
+
+// AnySBOM tells whether the contents of any release are known.
+func (v *View) AnySBOM() bool {
+	for i := range v.g.releases {
+		if v.g.releases[i].set >= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // bareSlots caches what runs without an SBOM now.
