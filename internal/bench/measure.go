@@ -92,7 +92,15 @@ func Generate(ctx context.Context, o Options, progress func(what string, done, o
 		_ = l.Close()
 		return err
 	}
-	return l.Close()
+	if err := l.Close(); err != nil {
+		return err
+	}
+	// A server would have minted the application versions as they came.
+	e, err := open(ctx, o.Dir)
+	if err != nil {
+		return err
+	}
+	return e.Close()
 }
 
 // Measure opens the ledger that Generate made and measures. It is best run in
