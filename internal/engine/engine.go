@@ -109,6 +109,9 @@ func (e *Engine) load(ctx context.Context) error {
 		}
 	}
 	e.graph, e.loading, e.behind, e.failed = g, false, nil, nil
+	e.pastMu.Lock() // what was known then does not change, but by being read anew
+	clear(e.past)
+	e.pastMu.Unlock()
 	return nil
 }
 
@@ -165,9 +168,6 @@ func (e *Engine) apply(c estate.Change) {
 	transitions, told := e.graph.Apply(&c)
 	e.mu.Unlock()
 
-	e.pastMu.Lock()
-	clear(e.past)
-	e.pastMu.Unlock()
 	e.hub.publish(c.Seq, e.now(), transitions, told)
 	select {
 	case e.wake <- struct{}{}:
