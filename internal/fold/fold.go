@@ -6,6 +6,7 @@ package fold
 
 import (
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -15,8 +16,22 @@ import (
 func Name(s string) string {
 	for i := 0; i < len(s); i++ {
 		if s[i] >= 0x80 {
-			return strings.ReplaceAll(norm.NFC.String(cases.Fold().String(norm.NFC.String(s))), "_", "-")
+			s = cases.Fold().String(norm.NFC.String(s))
+			return strings.ReplaceAll(norm.NFC.String(strings.Map(least, s)), "_", "-")
 		}
 	}
 	return strings.ReplaceAll(strings.ToLower(s), "_", "-")
+}
+
+// least is the letter that stands for all that differ from r in case alone.
+// Full folding leaves some scripts (Cherokee) with two forms.
+func least(r rune) rune {
+	out := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		out = min(out, f)
+	}
+	if 'A' <= out && out <= 'Z' {
+		out += 'a' - 'A' // as names of ASCII letters alone are folded
+	}
+	return out
 }

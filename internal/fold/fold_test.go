@@ -9,6 +9,7 @@ import (
 func TestName(t *testing.T) {
 	for a, b := range map[string]string{
 		"Order_Service": "order-service", "CAFÉ": "cafe\u0301", "straße": "STRASSE", "ς": "Σ", "shop/Cart": "SHOP/cart",
+		"Ꭰ": "ꭰ", "\u212aelvin": "kelvin",
 	} {
 		if Name(a) != Name(b) {
 			t.Errorf("%q and %q are one name: %q, %q", a, b, Name(a), Name(b))
