@@ -289,7 +289,7 @@ func FuzzXML(f *testing.F) {
 			Inner string `xml:",innerxml"`
 		}
 		if err := xml.Unmarshal(body, &v); err != nil && !strings.Contains(err.Error(), "namespace") {
-			t.Skip(err)
+			t.Fatalf("accepted %q, which the standard library refuses: %v", body, err)
 		}
 	})
 }
